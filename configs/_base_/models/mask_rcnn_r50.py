@@ -1,0 +1,20 @@
+"""Mask R-CNN, ResNet-50 FPN, for the 49 categories, from COCO weights.
+
+``num_classes`` stands here and nowhere else. FASHION_WEIGHTS names another checkpoint to start
+from (a file or an address), or ``none`` to start from nothing but the backbone's initialisation.
+"""
+
+_base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
+
+num_classes = 49
+
+model = dict(
+    # The COCO checkpoint brings the backbone along; a second download would be thrown away.
+    backbone=dict(init_cfg=None),
+    roi_head=dict(
+        bbox_head=dict(num_classes=num_classes),
+        mask_head=dict(num_classes=num_classes),
+    ),
+)
+
+weights = "{{$FASHION_WEIGHTS:https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_2x_coco/mask_rcnn_r50_fpn_2x_coco_bbox_mAP-0.392__segm_mAP-0.354_20200505_003907-3e542a40.pth}}"  # noqa: E501

@@ -1,0 +1,32 @@
+"""Mask R-CNN R50 at 288 px on Clothing Co-Parsing, sized for two CPU cores.
+
+    FASHION_BACKBONE=resnet50_caffe.pth fashion train configs/ccp/mask_rcnn_r50_cpu.py
+
+Three stages of a caffe-style ResNet-50 (BGR, mean subtracted, no scaling) under a 128-channel
+FPN, batch 2. The backbone's weights come from OpenMMLab's copy of Detectron2's by default.
+"""
+
+_base_ = [
+    "../_base_/models/mask_rcnn_r18.py",
+    "../_base_/datasets/ccp_288.py",
+    "../_base_/schedules/adamw_cpu.py",
+    "../_base_/runtime.py",
+]
+
+backbone_weights = "{{$FASHION_BACKBONE:open-mmlab://detectron2/resnet50_caffe}}"
+model = dict(
+    data_preprocessor=dict(mean=[103.939, 116.779, 123.68], std=[1, 1, 1], bgr_to_rgb=False),
+    backbone=dict(
+        depth=50,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(0, 1, 2),
+        style="caffe",
+        init_cfg=dict(checkpoint=backbone_weights),
+    ),
+    neck=dict(in_channels=[256, 512, 1024]),
+    # Anchors of 16 to 256 px: at this size a shoe is 15 to 30 px long and no photo holds 512.
+    rpn_head=dict(anchor_generator=dict(scales=[4])),
+    train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))),
+)

@@ -1,0 +1,443 @@
+"""Convert ``train.csv`` of iMaterialist (Fashion) 2019 to a COCO annotation file.
+
+The CSV has one row per mask: ``ImageId, EncodedPixels, Height, Width, ClassId``. ``ClassId`` is
+the category's number in ``label_descriptions.json``, then attribute numbers behind ``_``
+(``6_1_2``). Categories go by name, never by number, to the ontology; masks go from run lengths
+to run lengths without a bitmap. The file is read line by line: a row is a line, and a field that
+holds a line break is a bad row.
+
+Source of the format: https://www.kaggle.com/c/imaterialist-fashion-2019-FGVC6/data
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from datasets_tools.photos import Photo, PhotoFinder, has_suffix
+from datasets_tools.report import (
+    BadRow,
+    BadRows,
+    ConversionReport,
+    add_max_bad_rows,
+    exit_code,
+)
+from fashion_mmdet.core.coco import CocoWriter, map_categories
+from fashion_mmdet.core.errors import (
+    AnnotationError,
+    FashionError,
+    OntologyError,
+    did_you_mean,
+)
+from fashion_mmdet.core.files import inside, read_json, refuse_overwrite
+from fashion_mmdet.core.ontology import CLASSES, coco_categories
+from fashion_mmdet.core.rle import RunLengthError, area_px, box_xywh, kaggle_to_coco
+
+COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
+_CLASS_ID = re.compile(r"[0-9]{1,9}(?:_[0-9]{1,9})*")
+
+
+def convert_2019(
+    csv_path: str | os.PathLike[str],
+    descriptions_path: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str] | None,
+    out_path: str | os.PathLike[str],
+    *,
+    max_bad_rows: int = 100,
+    check_photos: bool = True,
+    progress: bool = True,
+) -> ConversionReport:
+    """Convert a ``train.csv`` to COCO; nothing is written unless the whole of it is.
+
+    An annotation's ``id`` is the number of its row in the CSV, counted from 1 without the
+    header, and an image's ``id`` the rank of its first row, whatever rows are skipped; so two
+    conversions of one CSV can be compared. Beside COCO's keys an annotation has
+    ``attribute_ids`` and ``source_line``, and the file the table ``attributes``.
+
+    A photo is found by its ``ImageId``, with or without a suffix, and its header is read once:
+    its size *as training loads it*, turned by the EXIF orientation, must be the row's Height x
+    Width, for the mask would lie elsewhere otherwise. Pixels are not decoded.
+
+    Memory holds one record per image and 8 + 16 bytes, and a dictionary entry to find
+    duplicates, per mask; no mask is kept.
+
+    Args:
+        csv_path: the CSV.
+        descriptions_path: its ``label_descriptions.json``.
+        images_dir: the folder of the photos; may be None without ``check_photos``.
+        out_path: the COCO file to write.
+        max_bad_rows: how many bad rows are skipped; one more stops the conversion.
+        check_photos: look for each photo and compare its size; otherwise ``file_name`` is the
+            ``ImageId`` with ``.jpg``.
+        progress: show a progress bar where stderr is a terminal.
+
+    Raises:
+        FashionError: for files that cannot be read, a missing column, an unknown category name
+            or too many bad rows.
+    """
+    labels = _Labels.read(descriptions_path)
+    finder = PhotoFinder(images_dir) if check_photos else None
+    bad = BadRows(max_bad_rows, str(csv_path))
+    info = {
+        "description": "iMaterialist (Fashion) 2019 at FGVC6, converted by fashion-mmdet",
+        "source": Path(csv_path).name,
+        "photos_checked": check_photos,
+    }
+    rows = _Rows(csv_path, progress)
+    with CocoWriter(out_path, coco_categories(), info, attributes=labels.attributes) as writer:
+        converter = _Converter(labels, finder, writer)
+        for number, (where, line, fields) in enumerate(rows, start=1):
+            try:
+                converter.add(number, where, line, rows.named(where, fields))
+            except (BadRow, RunLengthError) as error:
+                bad.add(error.kind, str(error))
+        if not writer.n_annotations:
+            raise AnnotationError(
+                f"{csv_path}: at least one good row expected, got none "
+                f"({bad.kinds() or 'the file has no rows'}). Nothing was written."
+            )
+    return ConversionReport(
+        out_path=Path(out_path),
+        n_images=writer.n_images,
+        n_masks=writer.n_annotations,
+        masks_per_class={name: converter.per_class[name] for name in labels.classes},
+        bad=bad,
+        notes=tuple(rows.notes + converter.notes()),
+    )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What ``label_descriptions.json`` says."""
+
+    name_of_id: dict[int, str]
+    attributes: list[dict[str, Any]]
+    attribute_ids: frozenset[int]
+
+    @property
+    def classes(self) -> list[str]:
+        """The category names, in the ontology's order."""
+        return sorted(self.name_of_id.values(), key=CLASSES.index)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> _Labels:
+        data = read_json(path)
+        for key in ("categories", "attributes"):
+            entries = data.get(key) if isinstance(data, dict) else None
+            if not isinstance(entries, list) or not entries:
+                raise AnnotationError(
+                    f"{path}: the lists 'categories' and 'attributes' expected, got no {key!r}. "
+                    "Is this label_descriptions.json?"
+                )
+        mapped = map_categories(data["categories"], CLASSES, str(path))
+        if mapped.unknown:
+            number, name = next(iter(mapped.unknown.items()))
+            raise OntologyError(
+                f"{path}: category names of the ontology expected, got {name!r} (id {number})"
+                f"{f' and {len(mapped.unknown) - 1} more' if len(mapped.unknown) > 1 else ''}."
+                f"{did_you_mean(name, CLASSES) or ' Use the file of iMaterialist 2019.'}"
+            )
+        attributes = []
+        for index, entry in enumerate(data["attributes"]):
+            entry = entry if isinstance(entry, dict) else {}
+            number, name = entry.get("id"), entry.get("name")
+            if type(number) is not int or not isinstance(name, str):
+                raise AnnotationError(
+                    f"{path}: attributes[{index}]: a whole number 'id' and a text 'name' "
+                    f"expected, got {number!r} and {name!r}. Mend the entry."
+                )
+            attributes.append({"id": number, "name": name})
+        name_of_id = {number: CLASSES[label] for number, label in mapped.label_of_id.items()}
+        return cls(name_of_id, attributes, frozenset(entry["id"] for entry in attributes))
+
+    def parse(self, text: str, where: str) -> tuple[str, list[int]]:
+        """Return the category name and the attribute ids of a ``ClassId`` such as ``6_1_2``."""
+        if not _CLASS_ID.fullmatch(text):
+            raise BadRow(
+                "unknown class",
+                f"{where}: a ClassId such as '6' or '6_1_2' expected, got {_short(text)}. "
+                "Mend or remove the row.",
+            )
+        number, *attributes = (int(part) for part in text.split("_"))
+        if number not in self.name_of_id:
+            raise BadRow(
+                "unknown class",
+                f"{where}: a category number of the descriptions ({min(self.name_of_id)} to "
+                f"{max(self.name_of_id)}) expected, got {number}. Do the two files belong "
+                "together?",
+            )
+        unknown = [a for a in attributes if a not in self.attribute_ids]
+        if unknown:
+            raise BadRow(
+                "unknown attribute",
+                f"{where}: attribute numbers of the descriptions expected, got {unknown[0]} in "
+                f"{_short(text)}. Do the two files belong together?",
+            )
+        return self.name_of_id[number], attributes
+
+
+class _Rows:
+    """The rows of a CSV, one a line, as ``(file:line, line, fields)``; blank lines are passed by.
+
+    ``fields`` is None where the line is no row of the CSV.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], progress: bool) -> None:
+        self.path = Path(path)
+        self.notes: list[str] = []
+        self._progress = progress
+        self._position: dict[str, int] = {}
+        self._n_columns = 0
+        csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than one large mask
+
+    def __iter__(self) -> Iterator[tuple[str, int, list[str] | None]]:
+        try:
+            stream = open(self.path, "rb")
+            size = os.fstat(stream.fileno()).st_size
+        except OSError as error:
+            raise FashionError(
+                f"{self.path}: a readable CSV file expected, got {error.strerror}. Check the path."
+            ) from None
+        hidden = None if self._progress else True  # None: hidden unless stderr is a terminal
+        raw = b""
+        with stream, tqdm(total=size, unit="B", unit_scale=True, disable=hidden,
+                          desc=self.path.name) as bar:
+            for line, raw in enumerate(stream, start=1):
+                bar.update(len(raw))
+                text = raw.decode("utf-8-sig" if line == 1 else "utf-8", "replace")
+                text = text.rstrip("\r\n")
+                if line == 1:
+                    self._read_header(_split(text))
+                elif text.strip():
+                    yield f"{self.path.name}:{line}", line, _split(text)
+        if not raw:
+            self._read_header(None)
+        if not raw.endswith(b"\n"):
+            self.notes.append(
+                f"{self.path.name} does not end in a line break; if it was cut short, rows are "
+                "missing and the last ClassId may lack its end"
+            )
+
+    def _read_header(self, header: list[str] | None) -> None:
+        header = [name.strip() for name in header or []]
+        missing = [name for name in COLUMNS if header.count(name) != 1]
+        if missing:
+            raise AnnotationError(
+                f"{self.path}:1: the columns {', '.join(COLUMNS)} expected, each once, got "
+                f"{_short(','.join(header))}. Is this train.csv, unzipped?"
+            )
+        self._position = {name: header.index(name) for name in COLUMNS}
+        self._n_columns = len(header)
+        unused = [name for name in header if name not in COLUMNS]
+        if unused:
+            self.notes.append(f"columns not used: {', '.join(unused)}")
+
+    def named(self, where: str, fields: list[str] | None) -> dict[str, str]:
+        """Return the fields by column name."""
+        if fields is None or len(fields) != self._n_columns:
+            got = "an open or misplaced quote" if fields is None else f"{len(fields)}"
+            raise BadRow(
+                "number of fields",
+                f"{where}: {self._n_columns} fields on the line expected, got {got}. Is the row "
+                "cut short, or broken over two lines?",
+            )
+        return {name: fields[at].strip() for name, at in self._position.items()}
+
+
+def _split(text: str) -> list[str] | None:
+    if '"' not in text:  # as in the original; the csv module is slow on long fields
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error:
+        return None
+
+
+@dataclass
+class _Image:
+    """What is known of one image; ``size_hw`` is the photo's, else that of its first good row."""
+
+    id: int
+    file_name: str
+    photo: Photo | None
+    size_hw: tuple[int, int] | None = None
+    written: bool = False
+
+
+class _Converter:
+    """Takes rows one by one and hands what is good to the writer."""
+
+    def __init__(self, labels: _Labels, finder: PhotoFinder | None, writer: CocoWriter) -> None:
+        self.per_class: Counter[str] = Counter()
+        self._labels = labels
+        self._finder = finder
+        self._writer = writer
+        self._category_id = {c["name"]: c["id"] for c in coco_categories()}
+        self._images: dict[str, _Image] = {}  # by ImageId as written
+        self._by_file: dict[str, _Image] = {}
+        self._line_of_mask: dict[int, int] = {}
+
+    def add(self, number: int, where: str, line: int, row: dict[str, str]) -> None:
+        """Convert row ``number`` of the CSV, on ``line``.
+
+        Raises:
+            BadRow: or RunLengthError; the row then has left no trace but its image's number.
+        """
+        image = self._image(row["ImageId"], where)
+        name, attributes = self._labels.parse(row["ClassId"], where)
+        height_px, width_px = self._size(image, row, where)
+        rle = kaggle_to_coco(row["EncodedPixels"], height_px, width_px, where)
+        # A 64-bit hash in place of the mask: 330,000 masks meet by chance once in 10**8 files.
+        mask = hash((image.id, name, rle["counts"]))
+        first = self._line_of_mask.setdefault(mask, line)
+        if first != line:
+            raise BadRow(
+                "duplicate mask",
+                f"{where}: each mask once expected, got that of line {first} again, with the same "
+                f"image and category ({name}). Remove one of the rows.",
+            )
+        image.size_hw = (height_px, width_px)
+        if not image.written:
+            self._writer.add_image(
+                image_id=image.id, file_name=image.file_name, height=height_px, width=width_px
+            )
+            image.written = True
+        self._writer.add_annotation(
+            annotation_id=number,
+            image_id=image.id,
+            category_id=self._category_id[name],
+            segmentation=rle,
+            bbox=box_xywh(rle),
+            area=area_px(rle),
+            attribute_ids=attributes,
+            source_line=line,
+        )
+        self.per_class[name] += 1
+
+    def notes(self) -> list[str]:
+        """Return what is to be said of the images at the end."""
+        notes = []
+        empty = sum(not image.written for image in self._by_file.values())
+        if empty:
+            notes.append(f"{empty} images left out: they have no good row")
+        flipped = [
+            i for i in self._by_file.values() if i.photo and i.photo.is_flipped and i.written
+        ]
+        if flipped:
+            notes.append(
+                f"{len(flipped)} photos, e.g. {flipped[0].file_name}, have an EXIF orientation "
+                "that turns them without changing their size; whether the masks lie on the photo "
+                "as stored or as turned cannot be told. Look at them with the browse tool"
+            )
+        return notes
+
+    def _image(self, image_id: str, where: str) -> _Image:
+        image = self._images.get(image_id)
+        if image is None:
+            image = self._images[image_id] = self._new_image(image_id, where)
+        if image.photo and image.photo.fault:
+            kind, message = image.photo.fault
+            raise BadRow(kind, f"{where}: {message}")
+        return image
+
+    def _new_image(self, image_id: str, where: str) -> _Image:
+        try:
+            inside("the image folder", image_id, where)
+        except FashionError as error:
+            raise BadRow("image name", str(error)) from None
+        photo = self._finder.find(image_id) if self._finder else None
+        file_name = image_id if has_suffix(image_id) else f"{image_id}.jpg"
+        if photo and not photo.fault:
+            file_name = photo.file_name
+        # Some rows may write the suffix and some not: one file is one image.
+        image = _Image(len(self._by_file) + 1, file_name, photo)
+        return self._by_file.setdefault(file_name, image)
+
+    def _size(self, image: _Image, row: dict[str, str], where: str) -> tuple[int, int]:
+        texts = row["Height"], row["Width"]
+        if not all(t.isascii() and t.isdigit() and len(t) < 9 and int(t) > 0 for t in texts):
+            raise BadRow(
+                "size",
+                f"{where}: Height and Width in whole pixels expected, got {_short(texts[0])} and "
+                f"{_short(texts[1])}. Mend the row.",
+            )
+        size_hw = int(texts[0]), int(texts[1])
+        if image.photo:
+            fault = image.photo.disagrees(size_hw)
+            if fault:
+                raise BadRow(fault[0], f"{where}: {fault[1]}")
+        elif image.size_hw and image.size_hw != size_hw:
+            raise BadRow(
+                "size differs within image",
+                f"{where}: the size of the image's first row, {image.size_hw[0]} x "
+                f"{image.size_hw[1]}, expected, got {size_hw[0]} x {size_hw[1]}. Mend the row.",
+            )
+        return size_hw
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``fashion data convert imaterialist2019``."""
+    parser.add_argument("csv", metavar="CSV", help="train.csv")
+    parser.add_argument(
+        "--descriptions", required=True, metavar="JSON", help="label_descriptions.json"
+    )
+    parser.add_argument("--images", metavar="DIR", help="the folder of the training photos")
+    parser.add_argument("--out", required=True, metavar="JSON", help="the COCO file to write")
+    add_max_bad_rows(parser)
+    parser.add_argument(
+        "--no-check-photos",
+        dest="check_photos",
+        action="store_false",
+        help="do not look for the photos nor compare their sizes",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite --out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert as the options say, print the summary and return the exit code."""
+    if args.check_photos and not args.images:
+        raise FashionError(
+            "--images: the folder of the photos expected, got nothing. Name it, or leave the "
+            "photos unchecked with --no-check-photos."
+        )
+    refuse_overwrite(args.out, args.force)
+    report = convert_2019(
+        args.csv,
+        args.descriptions,
+        args.images,
+        args.out,
+        max_bad_rows=args.max_bad_rows,
+        check_photos=args.check_photos,
+    )
+    print(report.summary())
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run this converter by itself; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets_tools.imaterialist",
+        description="Convert train.csv of iMaterialist (Fashion) 2019 to COCO.",
+        epilog="Example: python -m datasets_tools.imaterialist train.csv --descriptions "
+        "label_descriptions.json --images train --out data/imaterialist/annotations/all.json",
+    )
+    add_arguments(parser)
+    return exit_code(run, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""What every converter says at its end, and the ledger of the rows that it had to leave out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fashion_mmdet.core.errors import AnnotationError, FashionError
+
+_SHOWN_PER_KIND = 3
+
+
+class BadRow(AnnotationError):
+    """A row that cannot be used; ``kind`` is a short name of the fault, for counting."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass
+class BadRows:
+    """The ledger: each bad row is printed to stderr as it is met, and counted by kind.
+
+    Attributes:
+        limit: how many bad rows are skipped; the next one stops the work.
+        where: the file that the rows come from, for the error beyond the limit.
+        counts: kind -> number of rows.
+        first: kind -> the first few messages.
+    """
+
+    limit: int
+    where: str
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many bad rows there were, of all kinds."""
+        return sum(self.counts.values())
+
+    def add(self, kind: str, message: str) -> None:
+        """Enter one bad row; ``message`` begins with ``file:line:``.
+
+        Raises:
+            AnnotationError: when this row is one more than ``limit``.
+        """
+        self.counts[kind] += 1
+        kept = self.first.setdefault(kind, [])
+        if len(kept) < _SHOWN_PER_KIND:
+            kept.append(message)
+        tqdm.write(f"skipped ({kind}): {message}", file=sys.stderr)
+        if self.total > self.limit:
+            raise AnnotationError(
+                f"{self.where}: at most {self.limit} bad rows expected, got {self.total} "
+                f"({self.kinds()}). Nothing was written. Mend the file, or allow more with "
+                "--max-bad-rows."
+            )
+
+    def kinds(self) -> str:
+        """Return ``"3 overlap, 1 unknown class"``, most frequent first."""
+        return ", ".join(f"{count} {kind}" for kind, count in self.counts.most_common())
+
+    def summary(self) -> list[str]:
+        """Return the lines to print at the end; none if no row was bad."""
+        if not self.counts:
+            return []
+        lines = [f"skipped {self.total} bad rows: {self.kinds()}"]
+        for kind, count in self.counts.most_common():
+            lines += [f"  {kind}: {message}" for message in self.first[kind]]
+            if count > len(self.first[kind]):
+                lines.append(f"  {kind}: and {count - len(self.first[kind])} more, see above")
+        return lines
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a converter wrote.
+
+    Attributes:
+        out_path: the annotation file.
+        n_images: images written; only such as have a mask.
+        n_masks: masks written.
+        masks_per_class: class name -> masks, for the classes of the file.
+        bad: the rows that were left out.
+        notes: what else was dropped, ignored or could not be told, a sentence each.
+    """
+
+    out_path: Path
+    n_images: int
+    n_masks: int
+    masks_per_class: Mapping[str, int]
+    bad: BadRows
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """Return the text to print: classes, bad rows, notes and one line last."""
+        lines = []
+        shown = {name: count for name, count in self.masks_per_class.items() if count}
+        if shown:
+            width = max(map(len, shown))
+            lines += ["masks per class:"]
+            lines += [f"  {name:<{width}}  {count:>8,}" for name, count in shown.items()]
+        absent = [name for name, count in self.masks_per_class.items() if not count]
+        if absent:
+            lines.append(f"classes without a mask: {'; '.join(absent)}")
+        lines += self.bad.summary()
+        lines += [f"note: {note}" for note in self.notes]
+        lines.append(
+            f"{self.out_path}: {self.n_images:,} images, {self.n_masks:,} masks, "
+            f"{len(shown)} of {len(self.masks_per_class)} classes, "
+            f"{self.bad.total:,} bad rows skipped"
+        )
+        return "\n".join(lines)
+
+
+def add_max_bad_rows(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-bad-rows N`` to a converter's options."""
+    parser.add_argument(
+        "--max-bad-rows",
+        type=_whole_number,
+        default=100,
+        metavar="N",
+        help="skip and report up to N bad rows; one more stops the work (default: 100)",
+    )
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"a whole number of at least 0 expected, got {text!r}")
+    return int(text)
+
+
+def exit_code(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Call ``run(args)``; what the user can mend becomes one line on stderr and exit code 1."""
+    try:
+        return run(args)
+    except FashionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,56 @@
+"""The console script ``fashion``: one module per sub-command, imported only when it is used.
+
+Exit codes: 0 fine, 1 a problem with data or a run, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from fashion_mmdet import __version__
+from fashion_mmdet.core.errors import FashionError
+
+#: sub-command -> (module, one-line help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "env": ("fashion_mmdet.commands.env", "say whether this machine is ready, and what to do"),
+    "demo": ("fashion_mmdet.commands.demo", "from nothing to an evaluated model, in minutes"),
+    "data": ("fashion_mmdet.commands.data", "convert, relabel, split and make data"),
+    "train": ("fashion_mmdet.commands.train", "train a config"),
+    "test": ("fashion_mmdet.commands.test", "evaluate a checkpoint on the test set"),
+    "show": ("fashion_mmdet.commands.show", "draw ground truth beside predictions"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``fashion``; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="fashion",
+        description="Instance segmentation of fashion photos on MMDetection.",
+        epilog="Example: fashion train configs/fashion/mask_rcnn_r50.py --dry-run",
+    )
+    parser.add_argument("--version", action="version", version=f"fashion-mmdet {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    chosen = parser.parse_args(words[:1])
+    module = importlib.import_module(COMMANDS[chosen.command][0])
+    return run(module.main, words[1:])
+
+
+def run(function, argv: Sequence[str]) -> int:
+    """Call ``function(argv)`` and turn what a user can mend into one line and exit code 1."""
+    try:
+        return int(function(list(argv)) or 0)
+    except FashionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `fashion ... | head`
+        sys.stderr.close()
+        return 1

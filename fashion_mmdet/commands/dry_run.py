@@ -1,0 +1,69 @@
+"""``fashion train --dry-run``: everything is built, one batch goes through, nothing is kept."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+
+def dry_run(cfg: Config) -> int:
+    """Build the run in a temporary folder, train one batch, print what a run would be."""
+    from fashion_mmdet.commands.train import build_runner
+
+    target = cfg.work_dir
+    cfg = cfg.copy()
+    cfg.train_dataloader.num_workers = 0
+    cfg.train_dataloader.persistent_workers = False
+    if "wandb" in cfg:
+        cfg.wandb.mode = "off"
+    with tempfile.TemporaryDirectory(prefix="fashion-dry-run-") as folder:
+        cfg.work_dir = folder
+        runner = build_runner(cfg)
+        loop = runner.build_train_loop(runner._train_loop)
+        runner._train_loop = loop
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+        runner._init_model_weights()
+        runner.load_or_resume()
+        batch = next(iter(loop.dataloader))
+        runner.model.train()
+        start = time.perf_counter()
+        losses = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        seconds = time.perf_counter() - start
+        if is_main_process():
+            for line in _summary(runner, loop, batch, losses, seconds, target):
+                print(line)
+        runner.visualizer.close()
+    bad = [name for name, value in losses.items() if not torch.isfinite(value).all()]
+    if bad:
+        print(f"one batch: finite losses expected, got {bad}. Lower the learning rate.")
+    return 1 if bad else 0
+
+
+def _summary(
+    runner: Any, loop: Any, batch: dict, losses: dict, seconds: float, target: str
+) -> list[str]:
+    parameters = list(runner.model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    dataset = loop.dataloader.dataset
+    rates = ", ".join(f"{lr:g}" for lr in dict.fromkeys(runner.optim_wrapper.get_lr()["lr"]))
+    shown = ", ".join(f"{k} {float(v):.3f}" for k, v in losses.items() if k.startswith("loss"))
+    images = len(batch["inputs"])
+    return [
+        "dry run: nothing was written.",
+        f"  model      {type(runner.model).__name__}, {trained / 1e6:.1f} M of "
+        f"{sum(p.numel() for p in parameters) / 1e6:.1f} M parameters trained",
+        f"  weights    {runner._load_from or 'none'}",
+        f"  data       {len(dataset)} images, {len(dataset.metainfo['classes'])} classes, "
+        f"batch {images} x {runner.world_size} processes",
+        f"  schedule   {loop.max_epochs} epochs, {loop.max_iters} iterations, "
+        f"peak learning rate {rates}",
+        f"  device     {next(iter(parameters)).device}",
+        f"  one batch  {seconds:.2f} s; {shown}",
+        f"  work dir   {target}",
+    ]

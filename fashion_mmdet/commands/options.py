@@ -1,0 +1,142 @@
+"""``--cfg-options``: overrides that are checked before anything is built.
+
+mmengine merges a misspelt key without a word and trains as if nothing had been said. Here a
+key must exist in the config, or be a parameter of the class that the config names there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from fashion_mmdet.core.errors import ConfigError, did_you_mean
+
+
+def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
+    """Check every dotted key of ``options`` against ``cfg``, then merge them into it.
+
+    Raises:
+        ConfigError: naming the key, and the nearest valid ones.
+    """
+    if not options:
+        return
+    register(cfg)
+    for key in options:
+        check_key(cfg, key)
+    cfg.merge_from_dict(dict(options))
+
+
+def register(cfg: Config) -> None:
+    """Make the names of mmdet's registries known, so that classes can be looked up."""
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=False)
+    scope = cfg.get("default_scope", "mmdet")
+    if not DefaultScope.check_instance_created(scope):
+        DefaultScope.get_instance(scope, scope_name=scope)
+
+
+def check_key(cfg: Config, key: str) -> None:
+    """Raise :class:`ConfigError` unless the dotted ``key`` means something in ``cfg``."""
+    node: Any = cfg._cfg_dict
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        where = f"--cfg-options {key}"
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(
+                    f"{where}: an index from 0 to {len(node) - 1} expected at "
+                    f"{'.'.join(parts[:depth])!r}, got {part!r}."
+                )
+            node = node[int(part)]
+            continue
+        if not isinstance(node, Mapping):
+            raise ConfigError(
+                f"{where}: {'.'.join(parts[:depth])!r} is the value {node!r} and has no {part!r} "
+                "below it."
+            )
+        if part in node:
+            node = node[part]
+            continue
+        valid, complete = _accepted(node, at_top=depth == 0)
+        if part in valid or not complete:
+            return  # a parameter that the config leaves at its default
+        prefix = ".".join(parts[:depth])
+        raise ConfigError(
+            f"{where}: {_what(node, prefix)} expected, got {part!r}."
+            + (did_you_mean(part, valid) or f" Valid here: {', '.join(sorted(valid))}.")
+        )
+
+
+def _what(node: Mapping[str, Any], prefix: str) -> str:
+    if not prefix:
+        return "a key of the config"
+    owner = node.get("type")
+    owner = owner if isinstance(owner, str) else getattr(owner, "__name__", None)
+    return f"a key of {prefix!r}" + (f" ({owner})" if owner else "")
+
+
+def _accepted(node: Mapping[str, Any], at_top: bool) -> tuple[set[str], bool]:
+    """Return the names valid in ``node``, and whether that list is complete."""
+    valid = set(node)
+    if at_top:
+        return valid | set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}, True
+    name = node.get("type")
+    if name is None:
+        return valid, True
+    found = _parameters(_lookup(name))
+    return (valid, False) if found is None else (valid | found, True)
+
+
+def _lookup(name: Any) -> Any:
+    if not isinstance(name, str):
+        return name
+    import mmdet.registry as registries
+    import mmengine.registry as roots
+
+    for module in (registries, roots):
+        for value in vars(module).values():
+            if isinstance(value, roots.Registry):
+                # `get` would import a dotted name; only what is registered is looked at.
+                for table in (value, *_parents(value)):
+                    if name.split(".")[-1] in table.module_dict:
+                        return table.module_dict[name.split(".")[-1]]
+    return None
+
+
+def _parents(registry: Any) -> list[Any]:
+    out = []
+    while registry.parent is not None:
+        registry = registry.parent
+        out.append(registry)
+    return out
+
+
+def _parameters(owner: Any) -> set[str] | None:
+    """Return what ``owner(...)`` accepts by name; None where that cannot be known."""
+    if owner is None:
+        return None
+    if not inspect.isclass(owner):
+        names = inspect.signature(owner).parameters
+        return None if _open(names) else set(names)
+    found: set[str] = set()
+    for cls in owner.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        try:
+            names = inspect.signature(cls.__init__).parameters
+        except (TypeError, ValueError):
+            return None
+        found |= {n for n, p in names.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not _open(names):  # this class passes nothing on
+            break
+    return (found - {"self"}) | {"type", "_delete_", "_scope_"}
+
+
+def _open(names: Mapping[str, inspect.Parameter]) -> bool:
+    return any(p.kind == p.VAR_KEYWORD for p in names.values())

@@ -1,0 +1,1 @@
+"""What every other room builds on: stdlib, numpy and pycocotools only."""

@@ -1,0 +1,5 @@
+"""Registered datasets."""
+
+from .fashion_dataset import FashionDataset
+
+__all__ = ["FashionDataset"]

@@ -1,0 +1,5 @@
+"""The runner."""
+
+from .runner import FashionRunner
+
+__all__ = ["FashionRunner"]

@@ -1,0 +1,76 @@
+"""``FashionRunner``: mmengine's runner, with three silent turns made loud.
+
+``runner_type = 'FashionRunner'`` in a config is all it takes; ``mim train``, ``mim test`` and
+``fashion`` build it alike.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from fashion_mmdet.core.errors import ConfigError
+
+
+@RUNNERS.register_module()
+class FashionRunner(Runner):
+    """mmengine's ``Runner`` with these differences.
+
+    * Starting weights are the config's top-level ``weights`` unless ``load_from`` says
+      otherwise; ``weights='none'`` starts from the backbone's initialisation.
+    * ``--resume`` takes the newest checkpoint that can be read. Where there is none yet, a run
+      starts from ``weights`` as it would have without ``--resume`` (mmdet's ``tools/train.py``
+      sets ``load_from`` to None, and stock mmengine then trains from random weights).
+    * With a distributed launcher and no CUDA device it opens a gloo group; stock mmengine calls
+      ``torch.cuda.set_device`` first and dies.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> FashionRunner:
+        """Build from a config; see the class for what ``weights`` means."""
+        if not cfg.get("load_from") and not cfg.get("resume") and _named(cfg.get("weights")):
+            cfg = cfg.copy()
+            cfg.load_from = cfg.weights
+        return super().from_cfg(cfg)
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """Open a gloo process group where there is no CUDA device, then set up as usual."""
+        if self.distributed and not torch.cuda.is_available() and not dist.is_initialized():
+            if self.launcher != "pytorch":
+                raise ConfigError(
+                    f"--launcher: 'none' or 'pytorch' expected on a machine without a GPU, got "
+                    f"{self.launcher!r}. Use torchrun and --launcher pytorch."
+                )
+            if "RANK" not in os.environ:
+                raise ConfigError(
+                    "--launcher pytorch: a process started by torchrun expected, got none (RANK "
+                    "is not set). Start it as: torchrun --nproc_per_node=N -m fashion_mmdet ..."
+                )
+            dist.init_process_group(backend="gloo")
+        super().setup_env(env_cfg)
+
+    def load_or_resume(self) -> None:
+        """Resume, load, or start anew, and say which."""
+        if self._has_loaded:
+            return
+        if self._resume and self._load_from is None:
+            # FashionCheckpointHook has mended `last_checkpoint` by now, in its before_run.
+            found = find_latest_checkpoint(self.work_dir)
+            if not found or not os.path.isfile(found):
+                self._resume = False
+                weights = self.cfg.get("weights")
+                self._load_from = weights if _named(weights) else None
+                self.logger.warning(
+                    f"--resume: no readable checkpoint in {self.work_dir}, starting from "
+                    f"{self._load_from or 'no weights'}."
+                )
+        super().load_or_resume()
+
+
+def _named(weights: Any) -> bool:
+    return bool(weights) and weights != "none"

@@ -1,0 +1,204 @@
+"""``FashionMetric``: COCO box and mask AP over labels that are matched by name."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from mmdet.registry import METRICS
+from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from terminaltables import AsciiTable
+
+from fashion_mmdet.core.average_precision import (
+    SUMMARY,
+    AveragePrecision,
+    GroundTruth,
+    average_precision,
+    read_ground_truth,
+)
+from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.core.rle import encode_mask
+
+_IOU_TYPES = ("bbox", "segm")
+
+
+@METRICS.register_module()
+class FashionMetric(BaseMetric):
+    """COCO AP of boxes and masks: overall, per class and per super-category.
+
+    mmdet's ``CocoMetric`` scores label *n* as the *n*-th category of the annotation file, so a
+    file in another order is scored under the wrong names. Here the file meets the classes by
+    name, when the evaluation loop is built and before any training.
+
+    The figures, all plain floats in 0..1: ``coco/segm_mAP``, ``_50``, ``_75``, ``_s``, ``_m``,
+    ``_l`` as mmdet calls them, ``coco/segm_AP/<class>`` for every class with ground truth and
+    ``coco/segm_AP_super/<super-category>``, the mean over its classes; the same for ``bbox``.
+    What has nothing to measure (no ground truth of that class or size) is left out. A model that
+    predicts nothing gets 0.0, so that ``save_best`` has something to compare.
+
+    Args:
+        ann_file: the COCO file to score against; all of its images count.
+        metric: ``"bbox"``, ``"segm"`` or both.
+        collect_device: as for every mmengine metric.
+        prefix: as for every mmengine metric; ``"coco"``.
+
+    Raises:
+        ConfigError: for another ``metric``.
+        AnnotationError: for a file that cannot be scored against, see
+            :func:`~fashion_mmdet.core.average_precision.read_ground_truth`.
+    """
+
+    default_prefix = "coco"
+
+    def __init__(
+        self,
+        ann_file: str,
+        metric: str | Sequence[str] = _IOU_TYPES,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.ann_file = ann_file
+        self.metrics = [metric] if isinstance(metric, str) else list(metric)
+        if not self.metrics or not set(self.metrics) <= set(_IOU_TYPES):
+            raise ConfigError(
+                f"FashionMetric: 'bbox', 'segm' or both as metric expected, got {metric!r}."
+            )
+        self._truth: GroundTruth | None = None
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
+        """Take the class names, and read the annotation file with them."""
+        self._dataset_meta = dataset_meta
+        if is_main_process():
+            self._truth = read_ground_truth(
+                self.ann_file, dataset_meta["classes"], masks="segm" in self.metrics
+            )
+            _report_truth(self._truth)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Keep what is scored, masks as run-length codes: one dictionary per image."""
+        for sample in data_samples:
+            found = sample["pred_instances"]
+            # float64, so that a width is the exact difference of the two edges.
+            boxes_xyxy, scores = _float64(found["bboxes"]), _float64(found["scores"])
+            # Mask Scoring R-CNN ranks masks by a score of their own.
+            mask_scores = _float64(found["mask_scores"]) if "mask_scores" in found else scores
+            finite = np.isfinite(boxes_xyxy).all(axis=1) & np.isfinite(scores + mask_scores)
+            kept: dict[str, Any] = {
+                "image_id": sample["img_id"],
+                "boxes_xyxy": boxes_xyxy[finite],
+                "labels": found["labels"].cpu().numpy()[finite],
+                "bbox": scores[finite],
+                "segm": mask_scores[finite],
+                "not_finite": int((~finite).sum()),
+            }
+            if "segm" in self.metrics:
+                if "masks" not in found:
+                    raise ConfigError(
+                        "FashionMetric: predictions with masks expected for metric 'segm', got "
+                        f"{sorted(found)}. Use a model with a mask head, or metric='bbox'."
+                    )
+                # One mask at a time: a hundred at full photo size are gigabytes.
+                kept["masks"] = [
+                    encode_mask(found["masks"][i].cpu().numpy()) for i in np.flatnonzero(finite)
+                ]
+            self.results.append(kept)
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Score the collected predictions of all ranks and log one table."""
+        truth = self._truth
+        if truth is None:
+            raise ConfigError("FashionMetric: dataset_meta expected before evaluation, got none.")
+        _report_predictions(truth, results)
+        measured = {
+            kind: average_precision(truth, _detections(results, kind), kind)
+            for kind in self.metrics
+        }
+        out: dict[str, float] = {}
+        for kind, ap in measured.items():
+            out.update({f"{kind}_{name}": value for name, value in ap.summary.items()})
+            out.update({f"{kind}_AP/{truth.classes[i]}": v for i, v in ap.of_label.items()})
+            out.update({f"{kind}_AP_super/{name}": v for name, v in ap.of_group.items()})
+        _log(_table(truth, measured))
+        return out
+
+
+def _float64(tensor: Any) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float64)
+
+
+def _detections(results: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:
+    for image in results:
+        for i, (x0, y0, x1, y1) in enumerate(image["boxes_xyxy"].tolist()):
+            detection = {
+                "image_id": image["image_id"],
+                "label": int(image["labels"][i]),
+                "score": float(image[kind][i]),
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+            }
+            if kind == "segm":
+                detection["segmentation"] = image["masks"][i]
+            yield detection
+
+
+def _report_truth(truth: GroundTruth) -> None:
+    for reason, count in sorted(truth.report.items()):
+        _log(f"{truth.where}: {count} x {reason}.", logging.WARNING)
+    if truth.faults:
+        _log(f"the first of {len(truth.faults)} invalid masks: {truth.faults[0]}", logging.WARNING)
+
+
+def _report_predictions(truth: GroundTruth, results: list[dict[str, Any]]) -> None:
+    """Say what makes the figures lower than the model deserves, or the same for any model."""
+    missing = len(set(truth.size_hw_of) - {r["image_id"] for r in results})
+    if missing:
+        _log(
+            f"{truth.where}: {missing} of {len(truth.size_hw_of)} images were not predicted; "
+            "their instances count as missed.",
+            logging.WARNING,
+        )
+    if not any(len(r["labels"]) for r in results):
+        _log("the model predicts nothing on any image: every AP is 0.0.", logging.WARNING)
+    broken = sum(r["not_finite"] for r in results)
+    if broken:
+        _log(f"{broken} predictions that are not finite numbers left out.", logging.WARNING)
+    foreign = Counter(
+        int(label) for r in results for label in r["labels"] if label not in truth.count_of
+    )
+    if foreign:
+        _log(
+            f"{sum(foreign.values())} predictions of {len(foreign)} classes without ground truth "
+            "cannot be scored."
+        )
+
+
+def _table(truth: GroundTruth, measured: dict[str, AveragePrecision]) -> str:
+    """Return the figures in percent: overall, super-categories, classes; '-' = not measurable."""
+
+    def row(name: str, count: int | str, values: list[float | None]) -> list[str]:
+        return [name, str(count), *("-" if v is None else f"{100 * v:.1f}" for v in values)]
+
+    aps = list(measured.values())
+    rows = [["AP, %", "instances", *measured]]
+    total = sum(truth.count_of.values())
+    rows += [row(f"all: {n}", total, [ap.summary.get(n) for ap in aps]) for n in SUMMARY]
+    for group in dict.fromkeys(g for ap in aps for g in ap.of_group):
+        members = [i for i, g in enumerate(truth.groups) if g == group]
+        count = sum(truth.count_of[i] for i in members)
+        rows.append(row(f"super: {group}", count, [ap.of_group.get(group) for ap in aps]))
+    for label in sorted(truth.count_of):
+        values = [ap.of_label.get(label) for ap in aps]
+        rows.append(row(truth.classes[label], truth.count_of[label], values))
+    empty = len(truth.classes) - len(truth.count_of)
+    note = f"\n{empty} of {len(truth.classes)} classes have no ground truth here." if empty else ""
+    return f"{truth.where}\n{AsciiTable(rows).table}{note}"
+
+
+def _log(message: str, level: int = logging.INFO) -> None:
+    print_log(message, logger="current", level=level)

@@ -1,0 +1,5 @@
+"""Registered data transforms."""
+
+from .loading import LoadPhoto
+
+__all__ = ["LoadPhoto"]

@@ -1,0 +1,284 @@
+"""``FashionWandbBackend``: the one place where Weights & Biases starts.
+
+The switch is the config's ``wandb.mode``. Whatever W&B does, training goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import VISBACKENDS
+from mmengine.visualization import BaseVisBackend
+
+from fashion_mmdet.core.errors import ConfigError, did_you_mean
+
+MODES = ("off", "offline", "online")
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+_SECRET_NAME = re.compile(
+    r"(?i)(^|_)((api|access|secret|private|auth)_?key(_id)?|secret|token|passw(or)?d|credentials?)$"
+)
+# W&B, GitHub, Hugging Face, AWS and OpenAI keys by their looks, and what logs in inside a URL.
+_SECRET_TEXT = re.compile(
+    r"\b[0-9a-f]{40}\b|\bwandb_v\d_\w+|\bgh[pousr]_\w{20,}|\bgithub_pat_\w+|\bhf_\w{20,}"
+    r"|\bAKIA[0-9A-Z]{12,}|\bsk-[\w-]{20,}|(?<=://)[^/\s@]+(?=@)"
+)
+
+
+@VISBACKENDS.register_module()
+class FashionWandbBackend(BaseVisBackend):
+    """Log a run to W&B where ``cfg.wandb.mode`` says so.
+
+    ``wandb = dict(mode=..., project=...)`` at the top level of the config is read when the run
+    starts, so ``--cfg-options wandb.mode=offline`` works. Modes:
+
+    * ``off``: nothing happens, ``wandb`` is not imported;
+    * ``offline``: the run is written below ``work_dir/wandb``, for ``wandb sync`` to upload;
+    * ``online``: uploaded as it goes; without a login or a network it becomes ``offline``.
+
+    Logged: training scalars as ``train/<name>`` over ``iter``, metrics under their own names
+    over ``val/step`` (mmengine's step: the epoch, or the iteration), pictures over ``iter``, the
+    resolved config with what looks like a secret masked, and the git revision. Not logged:
+    environment variables, code, git remotes, console output. W&B's own step only ever counts
+    up, which is why it drops a metric logged by epoch after losses logged by iteration; the axes
+    here are columns of their own.
+
+    The W&B run starts with the first thing logged, so testing a checkpoint starts none. A
+    failure of W&B at any time is said once and never stops training.
+
+    Args:
+        save_dir: mmengine's folder of this run; used where the config names no ``work_dir``.
+        init_timeout_s: longest wait for W&B at the start.
+        finish_timeout_s: longest wait for the upload at the end.
+    """
+
+    def __init__(
+        self, save_dir: str, init_timeout_s: float = 30.0, finish_timeout_s: float = 120.0
+    ) -> None:
+        super().__init__(save_dir)
+        self.init_timeout_s = init_timeout_s
+        self.finish_timeout_s = finish_timeout_s
+        self._mode = "off"
+        self._project = ""
+        self._config: dict[str, Any] = {}
+        self._name = ""
+        self._dir = save_dir
+        self._run: Any = None
+        self._axes: set[str] = set()
+        self._failures = 0
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run; None while there is none."""
+        return self._run
+
+    def _init_env(self) -> None:
+        """Nothing to do: the run starts with the first thing logged."""
+
+    def add_config(self, config: Config, **kwargs: Any) -> None:
+        """Read the switch. mmengine calls this once, on the main process, before training.
+
+        Raises:
+            ConfigError: for an unknown mode or key.
+        """
+        switch = dict(config.get("wandb") or {"mode": "off"})
+        unknown = sorted(set(switch) - {"mode", "project"})
+        if unknown:
+            raise ConfigError(
+                f"wandb: the keys 'mode' and 'project' expected, got {unknown[0]!r}."
+                f"{did_you_mean(unknown[0], ('mode', 'project'))}"
+            )
+        self._mode = switch.get("mode")
+        if self._mode not in MODES:
+            raise ConfigError(
+                f"wandb.mode: one of 'off', 'offline' or 'online' expected, got {self._mode!r}."
+                f"{did_you_mean(self._mode, MODES)}"
+            )
+        if self._mode == "off":
+            return
+        self._project = switch.get("project") or "fashion-mmdet"
+        self._dir = os.path.abspath(config.get("work_dir") or self._save_dir)
+        self._name = Path(config.filename).stem if config.filename else Path(self._dir).name
+        self._config = {**_plain(config.to_dict()), "git": git_revision(_ROOT)}
+
+    def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
+        """Log one value over ``iter``."""
+        self._log({name: value}, "iter", step)
+
+    def add_scalars(
+        self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Log the scalars of a training interval (mmengine puts ``iter`` in) or a validation."""
+        training = "iter" in scalar_dict
+        prefix = "train/" if training else "val/"
+        row = {
+            key if "/" in key else prefix + key: value
+            for key, value in scalar_dict.items()
+            if key != "iter"
+        }
+        self._log(row, "iter" if training else "val/step", step)
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any) -> None:
+        """Log an RGB picture, (height, width, 3) uint8, as ``pictures/<name>`` over ``iter``."""
+        if self._mode == "off":
+            return
+
+        def picture() -> Any:
+            import wandb
+
+            return wandb.Image(image, caption=f"{name}, step {step}", file_type="jpg")
+
+        self._log({f"pictures/{name}": picture}, "iter", step)
+
+    def close(self) -> None:
+        """Finish the run; what is logged later is not."""
+        run, self._run, mode, self._mode = self._run, None, self._mode, "off"
+        if run is not None:
+            self._guarded("finish", run.finish)
+        if self._failures > 1:
+            _say(f"W&B failed {self._failures} times in this run ({mode}).", logging.WARNING)
+
+    def _log(self, row: dict[str, Any], axis: str, step: int) -> None:
+        if self._mode == "off":
+            return
+        self._guarded("log", lambda: self._log_unguarded(row, axis, step))
+
+    def _log_unguarded(self, row: dict[str, Any], axis: str, step: int) -> None:
+        if self._run is None:
+            self._start()
+        if self._run is None:
+            return
+        for key in row:
+            pattern = f"{key.split('/', 1)[0]}/*" if "/" in key else key
+            if pattern not in self._axes:
+                self._run.define_metric(pattern, step_metric=axis)
+                self._axes.add(pattern)
+        values = {k: v() if callable(v) else _number(v) for k, v in row.items()}
+        self._run.log({axis: int(step), **{k: v for k, v in values.items() if v is not None}})
+
+    def _start(self) -> None:
+        """Open the run, offline where online fails; where that fails too, switch off."""
+        try:
+            import wandb
+        except Exception as error:
+            self._mode = "off"
+            _say(f"W&B: this run is not logged: {_first_line(error)}.", logging.WARNING)
+            return
+        os.makedirs(self._dir, exist_ok=True)
+        if self._mode == "online":
+            try:
+                wandb.setup(settings=wandb.Settings(silent=True))
+                if not wandb.login(prompt=False, verify=False):
+                    raise RuntimeError("no login; run `wandb login` or set WANDB_API_KEY")
+                self._run = self._init(wandb, "online")
+                _say(f"W&B: online as {self._run.url}.")
+                return
+            except Exception as error:
+                _say(
+                    f"W&B: online expected, got {_first_line(error)}. This run is logged offline.",
+                    logging.WARNING,
+                )
+        try:
+            self._run = self._init(wandb, "offline")
+        except BaseException:
+            self._mode = "off"
+            raise
+        folder = Path(self._run.dir).parent
+        _say(f"W&B: offline in {folder}. Upload it with: wandb sync {folder}")
+
+    def _init(self, wandb: Any, mode: str) -> Any:
+        return wandb.init(
+            project=self._project,
+            name=self._name,
+            dir=self._dir,
+            config=self._config,
+            mode=mode,
+            reinit="finish_previous",
+            settings=wandb.Settings(
+                silent=True,
+                # The console shows the config unmasked, and git remotes may hold a token.
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                x_disable_meta=True,
+                init_timeout=self.init_timeout_s,
+                finish_timeout=self.finish_timeout_s,
+            ),
+        )
+
+    def _guarded(self, what: str, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self._failures += 1
+            if self._failures == 1:
+                _say(
+                    f"W&B: {what} failed: {_first_line(error)}. Training goes on; further "
+                    "failures are counted.",
+                    logging.WARNING,
+                )
+
+
+def _number(value: Any) -> float | int | None:
+    """Return a scalar of any kind as a Python number; None for what is not one."""
+    if hasattr(value, "item") and getattr(value, "size", 1) != 0:
+        try:
+            value = value.item()
+        except (ValueError, RuntimeError):
+            return None
+    return value if isinstance(value, (int, float)) else None
+
+
+def _plain(value: Any, name: str = "") -> Any:
+    """Return a config value as plain JSON types, what looks like a secret masked."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, str(k)) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, name) for v in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if _SECRET_NAME.search(name):
+        return "***"
+    return value if isinstance(value, (int, float)) else _SECRET_TEXT.sub("***", str(value))
+
+
+def git_revision(root: Path) -> dict[str, Any] | None:
+    """Return the commit checked out at ``root`` and whether files differ from it.
+
+    None where ``root`` is not the top of a git checkout with a commit: installed below somebody
+    else's repository, the answer would be theirs.
+    """
+
+    def git(*arguments: str) -> str:
+        # fsmonitor names a program, and a repository's own config may set it.
+        command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return None
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _first_line(error: BaseException) -> str:
+    text = _SECRET_TEXT.sub("***", str(error)).strip() or "no message"
+    return f"{type(error).__name__}: {text.splitlines()[0]}"
+
+
+def _say(message: str, level: int = logging.INFO) -> None:
+    print_log(message, logger="current", level=level)

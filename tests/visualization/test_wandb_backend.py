@@ -1,0 +1,336 @@
+"""``FashionWandbBackend`` with the real ``wandb`` offline, and with its failures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fashion_mmdet.core.errors import ConfigError
+
+pytestmark = pytest.mark.mm
+
+
+@pytest.fixture(autouse=True)
+def clean_wandb(monkeypatch, tmp_path):
+    """No login, no folder of the user's, and a fresh wandb for every test."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "WANDB_BASE_URL", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+    yield
+    wandb = sys.modules.get("wandb")
+    if wandb is not None:
+        wandb.teardown()
+
+
+@pytest.fixture
+def log(caplog):
+    """Captured log of mmengine's current logger."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def warnings_in(log):
+    return [r.getMessage() for r in log.records if r.levelno >= logging.WARNING]
+
+
+def config(tmp_path, mode="offline", **extra):
+    from mmengine.config import Config
+
+    made = dict(wandb=dict(mode="off", project="a-project"), work_dir=str(tmp_path / "run"))
+    cfg = Config({**made, **extra}, cfg_text="# toy", filename=str(tmp_path / "toy.py"))
+    cfg.merge_from_dict({"wandb.mode": mode})  # as --cfg-options does
+    return cfg
+
+
+def backend(tmp_path, mode="offline", **extra):
+    from fashion_mmdet.visualization import FashionWandbBackend
+
+    made = FashionWandbBackend(str(tmp_path / "vis_data"), init_timeout_s=3)
+    made.add_config(config(tmp_path, mode, **extra))
+    return made
+
+
+def records_in(path):
+    """Yield the protobuf records of a .wandb file: LevelDB's log format after seven bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    data = path.read_bytes()
+    assert data[:4] == b":W&B"
+    position, parts = 7, []
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        parts.append(data[position + 7 : position + 7 + length])
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(b"".join(parts))
+            parts = []
+            yield record
+
+
+def read_back(tmp_path):
+    """Return (folder, run record, history rows, {metric pattern: axis}) of the only run."""
+    (path,) = (tmp_path / "run" / "wandb").glob("*/*.wandb")
+    run, rows, axes = None, [], {}
+    for record in records_in(path):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run = record.run
+        elif kind == "history":
+            row = {}
+            for item in record.history.item:
+                row["/".join([item.key, *item.nested_key]).strip("/")] = json.loads(item.value_json)
+            rows.append(row)
+        elif kind == "metric":
+            axes[record.metric.glob_name or record.metric.name] = record.metric.step_metric
+    return path.parent, run, rows, axes
+
+
+def test_wandb_off_does_not_import_wandb(tmp_path, monkeypatch, log):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # importing it would raise
+    made = backend(tmp_path, "off")
+    made.add_scalars({"loss": 1.0, "iter": 1}, step=1)
+    made.add_image("val_1", np.zeros((4, 4, 3), np.uint8))
+    made.close()
+    assert not log.records
+    assert not (tmp_path / "run").exists()
+
+
+def test_wandb_missing_is_said_once(tmp_path, monkeypatch, log):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    made = backend(tmp_path)
+    for step in range(3):
+        made.add_scalars({"loss": 1.0, "iter": step}, step=step)
+        made.add_image("val_1", np.zeros((4, 4, 3), np.uint8))
+    made.close()
+    assert len(warnings_in(log)) == 1
+
+
+@pytest.mark.parametrize("mode", ["on", "true", True, None])
+def test_wandb_unknown_mode_names_the_three(tmp_path, mode):
+    with pytest.raises(ConfigError, match="'off', 'offline' or 'online' expected"):
+        backend(tmp_path, mode)
+
+
+def test_wandb_unknown_key_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="got 'projekt'. Did you mean 'project'"):
+        backend(tmp_path, wandb=dict(mode="off", projekt="x"))
+
+
+def test_wandb_testing_alone_starts_no_run(tmp_path):
+    made = backend(tmp_path)
+    made.close()
+    assert not (tmp_path / "run").exists()
+
+
+def test_wandb_offline_run_holds_config_and_every_row_by_its_own_step(tmp_path):
+    made = backend(tmp_path, optimizer=dict(lr=0.02), git_token="hunter2")
+    for epoch in (1, 2):
+        for it in (20, 40):
+            step = 40 * (epoch - 1) + it
+            scalars = {"loss": 1 / step, "lr": 0.02, "epoch": epoch, "iter": step}
+            made.add_scalars(scalars, step=step)
+        made.add_image("val_7", np.full((30, 40, 3), 9, np.uint8), step=40 * epoch)
+        # mmengine's step of a validation is the epoch: behind the 40 that are logged already.
+        made.add_scalars({"coco/segm_mAP": 0.1 * epoch, "time": np.float32(0.5)}, step=epoch)
+    made.close()
+
+    folder, run, rows, axes = read_back(tmp_path)
+    assert (run.project, run.display_name) == ("a-project", "toy")
+    assert run.git.remote_url == "" and not (folder / "files" / "code").exists()
+    sent = {i.key: json.loads(i.value_json) for i in run.config.update}
+    assert sent["optimizer"] == {"lr": 0.02}
+    assert sent["wandb"] == {"mode": "offline", "project": "a-project"}
+    assert sent["git_token"] == "***" and "git" in sent
+
+    by = {
+        key: [(r[axis], r[key]) for r in rows if key in r]
+        for key, axis in [("train/loss", "iter"), ("coco/segm_mAP", "val/step")]
+    }
+    assert by["train/loss"] == [(s, pytest.approx(1 / s)) for s in (20, 40, 60, 80)]
+    assert by["coco/segm_mAP"] == [(1, pytest.approx(0.1)), (2, pytest.approx(0.2))]
+    assert [r["val/time"] for r in rows if "val/time" in r] == [0.5, 0.5]
+    assert axes == {
+        "train/*": "iter", "pictures/*": "iter", "coco/*": "val/step", "val/*": "val/step"
+    }
+    pictures = [(r["iter"], r["pictures/val_7/path"]) for r in rows if "pictures/val_7/path" in r]
+    assert [step for step, _ in pictures] == [40, 80]
+    for _, name in pictures:
+        assert (folder / "files" / name).stat().st_size > 0
+
+
+def test_wandb_config_secrets_are_masked(tmp_path):
+    secrets = dict(
+        backend_args=dict(access_key="AK", secret_key="SK", endpoint="https://me:pw@host/x"),
+        nested=[dict(api_key="k"), dict(password=1234)],
+        remark="key is " + "0a" * 20 + " or ghp_" + "x" * 36,
+    )
+    harmless = dict(meta_keys=("img_id",), key_indicator="loss", tokens=3, path="s3://bucket/a")
+    sent = backend(tmp_path, **secrets, **harmless)._config
+    text = json.dumps(sent)
+    for secret in ("AK", "SK", "pw", '"k"', "1234", "0a0a", "ghp_"):
+        assert secret not in text, secret
+    assert sent["meta_keys"] == ["img_id"]
+    assert (sent["key_indicator"], sent["tokens"], sent["path"]) == ("loss", 3, "s3://bucket/a")
+
+
+def test_wandb_online_without_login_goes_offline_with_one_warning(tmp_path, log):
+    made = backend(tmp_path, "online")
+    made.add_scalars({"loss": 1.0, "iter": 1}, step=1)
+    made.close()
+    (warning,) = warnings_in(log)
+    assert "wandb login" in warning and "offline" in warning
+    assert [r["train/loss"] for r in read_back(tmp_path)[2]] == [1.0]
+
+
+def test_wandb_online_without_network_goes_offline_with_one_warning(tmp_path, monkeypatch, log):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "0a" * 20)
+    made = backend(tmp_path, "online")
+    made.add_scalars({"loss": 1.0, "iter": 1}, step=1)
+    made.close()
+    (warning,) = warnings_in(log)
+    assert "offline" in warning and "0a0a" not in warning
+    offline = [p for p in (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")]
+    assert len(offline) == 1
+    assert sum(r.WhichOneof("record_type") == "history" for r in records_in(offline[0])) == 1
+
+
+def test_git_revision_of_a_checkout_and_of_a_folder_inside(tmp_path):
+    from fashion_mmdet.visualization.wandb_backend import git_revision
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True,
+                              capture_output=True, text=True)
+        return done.stdout.strip()
+
+    assert git_revision(tmp_path) is None
+    git("init", "-q")
+    git("remote", "add", "origin", "https://me:token@example.com/x.git")
+    assert git_revision(tmp_path) is None  # no commit yet
+    (tmp_path / "a.py").write_text("1")
+    git("add", ".")
+    git("commit", "-q", "-m", "one")
+    head = git("rev-parse", "HEAD")
+    assert git_revision(tmp_path) == {"revision": head, "dirty": False}
+    (tmp_path / "a.py").write_text("2")
+    assert git_revision(tmp_path) == {"revision": head, "dirty": True}
+    (tmp_path / "inside").mkdir()
+    assert git_revision(tmp_path / "inside") is None
+
+
+def train(tmp_path, mode="offline", epochs=2):
+    """Train one weight with mmengine's Runner, our backend on, and return the runner."""
+    import torch
+    from mmengine.evaluator import BaseMetric
+    from mmengine.hooks import Hook
+    from mmengine.model import BaseModel
+    from mmengine.runner import Runner
+
+    import fashion_mmdet.visualization  # noqa: F401  (registers the backend)
+
+    class Toy(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x, mode="tensor"):
+            x = torch.stack(x) if isinstance(x, list) else x
+            out = (self.weight * x - 2).square().mean()
+            return {"loss": out} if mode == "loss" else [out]
+
+    class Score(BaseMetric):
+        default_prefix = "toy"
+
+        def process(self, data_batch, data_samples):
+            self.results.append(float(data_samples[0]))
+
+        def compute_metrics(self, results):
+            return {"score": float(np.mean(results))}
+
+    class Picture(Hook):
+        def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            runner.visualizer.add_image("val_1", np.zeros((8, 8, 3), np.uint8), runner.iter)
+
+    def loader():
+        return torch.utils.data.DataLoader([{"x": torch.ones(())}] * 4, batch_size=2)
+
+    runner = Runner(
+        model=Toy(),
+        work_dir=str(tmp_path / "run"),
+        train_dataloader=loader(),
+        val_dataloader=loader(),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        val_cfg=dict(),
+        val_evaluator=[Score()],
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+        default_hooks=dict(logger=dict(type="LoggerHook", interval=1), checkpoint=None),
+        custom_hooks=[Picture()],
+        visualizer=dict(type="Visualizer", vis_backends=[dict(type="FashionWandbBackend")]),
+        cfg=config(tmp_path, mode),
+        experiment_name=tmp_path.name,
+    )
+    runner.train()
+    assert runner.epoch == epochs and float(runner.model.weight) != 1
+    return runner
+
+
+def test_wandb_runner_logs_losses_pictures_and_metrics(tmp_path):
+    train(tmp_path)
+    folder, run, rows, _ = read_back(tmp_path)
+    assert [r["iter"] for r in rows if "train/loss" in r] == [1, 2, 3, 4]
+    assert all("train/lr" in r for r in rows if "train/loss" in r)
+    assert [r["val/step"] for r in rows if "toy/score" in r] == [1, 2]
+    assert sum("pictures/val_1/path" in r for r in rows) == 4
+    assert run.display_name == "toy" and folder.is_relative_to(tmp_path / "run")
+
+
+def broken(*args, **kwargs):
+    raise OSError("no space left on device")
+
+
+@pytest.mark.parametrize("what", ["init", "Image", "log", "finish", "define_metric"])
+def test_wandb_runner_trains_on_when_wandb_fails(tmp_path, monkeypatch, what):
+    import wandb
+
+    if what in ("init", "Image"):
+        monkeypatch.setattr(wandb, what, broken)
+    else:
+        monkeypatch.setattr(wandb.Run, what, broken)
+    runner = train(tmp_path)
+    text = (tmp_path / "run" / runner.timestamp / f"{runner.timestamp}.log").read_text()
+    assert text.count("no space left on device") == 1
+    assert "Training goes on" in text
+
+
+def test_wandb_failure_that_passes_loses_only_its_rows(tmp_path, monkeypatch, log):
+    import wandb
+
+    made = backend(tmp_path)
+    made.add_scalars({"loss": 1.0, "iter": 1}, step=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb.Run, "log", broken)
+        for step in (2, 3):
+            made.add_scalars({"loss": 2.0, "iter": step}, step=step)
+    made.add_scalars({"loss": 3.0, "iter": 4}, step=4)
+    made.close()
+    assert [r["iter"] for r in read_back(tmp_path)[2]] == [1, 4]
+    first, last = warnings_in(log)
+    assert "no space left" in first and "failed 2 times" in last
