@@ -242,7 +242,8 @@ def paint_head(f: Figure, rng: np.random.Generator) -> None:
     brow = mix(f.hair, INK, 0.4)
     for side in SIDES:
         x = look + side * 0.02
-        f.paint([ellipse(x, 0.08, 0.0045, 0.0062)], INK, None)
+        f.paint([ellipse(x, 0.08, 0.0085, 0.0062)], mix(f.skin, rgb("fffdf8"), 0.5), None)
+        f.paint([ellipse(x, 0.08, 0.005, 0.0066)], INK, None)
         f.line([(x - 0.01, 0.066), (x, 0.063), (x + 0.01, 0.066)], 0.005, brow)
         f.paint([ellipse(look + side * 0.03, 0.102, 0.009, 0.007)], rgb("d8685f"), None, alpha=0.22)
     f.line([(look, 0.085), (look + 0.005, 0.099), (look - 0.001, 0.101)], 0.004, tone(f.skin, 0.75))

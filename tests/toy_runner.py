@@ -36,15 +36,16 @@ class NoisySamples(Dataset):
 
 
 class ToyModel(BaseModel):
-    """A linear layer behind dropout."""
+    """A linear layer behind dropout and a factor; three tensors."""
 
-    def __init__(self, width: int = 3) -> None:
+    def __init__(self, outputs: int = 1) -> None:
         super().__init__()
+        self.factor = torch.nn.Parameter(torch.ones(3))
         self.dropout = torch.nn.Dropout(0.3)
-        self.head = torch.nn.Linear(width, 1)
+        self.head = torch.nn.Linear(3, outputs)
 
     def forward(self, inputs: Any, target: Any = None, mode: str = "tensor") -> Any:
-        out = self.head(self.dropout(torch.stack(list(inputs))))
+        out = self.head(self.dropout(self.factor * torch.stack(list(inputs)))).mean(1, True)
         if mode == "loss":
             return {"loss": ((out - torch.stack(list(target))) ** 2).mean() * 1e-2}
         return [{"score": value.item()} for value in out]

@@ -18,6 +18,7 @@ model = dict(
     data_preprocessor=dict(mean=[103.939, 116.779, 123.68], std=[1, 1, 1], bgr_to_rgb=False),
     backbone=dict(
         depth=50,
+        frozen_stages=2,  # a third of the backbone's work, for layers that change least
         num_stages=3,
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
@@ -30,3 +31,10 @@ model = dict(
     rpn_head=dict(anchor_generator=dict(scales=[4])),
     train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))),
 )
+
+train_cfg = dict(max_epochs=4, val_interval=2)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type="CosineAnnealingLR", begin=0, end=4, by_epoch=True, convert_to_iter_based=True),
+]
+optim_wrapper = dict(optimizer=dict(lr=3e-4))

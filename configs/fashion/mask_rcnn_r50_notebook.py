@@ -29,6 +29,8 @@ model = dict(
 train_cfg = dict(max_epochs=3)
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=5))
-param_scheduler = [dict(type="MultiStepLR", begin=0, end=3, milestones=[1], gamma=0.5)]
+param_scheduler = [
+    dict(type="MultiStepLR", begin=0, end=3, by_epoch=True, milestones=[1], gamma=0.5)
+]
 custom_hooks = [dict(type="WeightsReportHook"), dict(type="HeadsFirstHook", epochs=1)]
 find_unused_parameters = True

@@ -62,21 +62,21 @@ def _steps(
     args: argparse.Namespace, work_dir: Path, checkpoint: Path
 ) -> list[tuple[str, list[str]]]:
     root = Path(os.environ.get("FASHION_DATA", "data")) / "demo"
-    annotations = root / "annotations"
+    raw, annotations = root / "raw", root / "annotations"
     train = ["train", str(CONFIG), "--work-dir", str(work_dir), "--cfg-options",
              f"randomness.seed={args.seed}"]
     if args.epochs:
         train += [f"train_cfg.max_epochs={args.epochs}", f"param_scheduler.1.end={args.epochs}"]
     seed = ["--seed", str(args.seed)]
-    convert = ["data", "convert", "imaterialist2019", str(root / "train.csv"), "--descriptions",
-               str(root / "label_descriptions.json"), "--images", str(root / "train"), "--out",
+    convert = ["data", "convert", "imaterialist2019", str(raw / "train.csv"), "--descriptions",
+               str(raw / "label_descriptions.json"), "--images", str(raw / "train"), "--out",
                str(annotations / "shoe.json"), "--force"]
     return [
-        ("draw", ["data", "make-demo", "--out", str(root), "--images", str(args.images), *seed,
+        ("draw", ["data", "make-demo", "--out", str(raw), "--images", str(args.images), *seed,
                   "--force"]),
         ("convert", convert),
         ("shoe types", ["data", "shoe-types", str(annotations / "shoe.json"),
-                        str(root / "shoe_types.csv"), "--out", str(annotations / "all.json"),
+                        str(raw / "shoe_types.csv"), "--out", str(annotations / "all.json"),
                         "--force"]),
         ("split", ["data", "split", str(annotations / "all.json"), "--fractions", "0.8", "0.05",
                    "0.15", *seed, "--out", str(annotations), "--force"]),

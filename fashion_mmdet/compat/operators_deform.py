@@ -2,7 +2,7 @@
 
 Names, argument orders and output tensors as described in :mod:`fashion_mmdet.compat.operators`.
 mmcv hands over scratch tensors (``columns``, ``ones``) and ``im2col_step``, the number of images
-unfolded at once; torchvision has its own, so they are accepted and not used.
+unfolded at once; torchvision has its own, so their contents are not used.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ def deform_conv_backward_input(
     gradients = _convolve_backward(gradOutput, input, weight, offset, None, geometry)
     gradInput.copy_(gradients[0])
     gradOffset.copy_(gradients[2])
+    # torchvision computes all gradients at once. mmcv asks for the weight's in a second call with
+    # the same scratch tensor and the same gradOutput: kept there, it halves the time of backward.
+    columns.weight_gradient = (gradOutput, gradients[1])
 
 
 def deform_conv_backward_parameters(
@@ -106,10 +109,12 @@ def deform_conv_backward_parameters(
     im2col_step: int,
 ) -> None:
     """Add ``scale`` times the gradient of the weight to ``gradWeight``."""
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    # The weight's own gradient does not depend on the weight, which mmcv does not hand over.
-    gradients = _convolve_backward(gradOutput, input, gradWeight, offset, None, geometry)
-    gradWeight.add_(gradients[1].to(gradWeight.dtype), alpha=scale)
+    kept_for, gradient = columns.__dict__.pop("weight_gradient", (None, None))
+    if kept_for is not gradOutput:
+        geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+        # The weight's own gradient does not depend on the weight, which mmcv does not hand over.
+        gradient = _convolve_backward(gradOutput, input, gradWeight, offset, None, geometry)[1]
+    gradWeight.add_(gradient.to(gradWeight.dtype), alpha=scale)
 
 
 def modulated_deform_conv_forward(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
 
@@ -30,7 +31,7 @@ class LoadPhoto(LoadImageFromFile):
         path = results["img_path"]
         try:
             loaded = super().transform(results)
-        except (AssertionError, OSError, ValueError, AttributeError) as error:
+        except (AssertionError, OSError, ValueError, AttributeError, cv2.error) as error:
             # mmcv asserts on None, cv2 and the file system raise; none of them names the photo.
             raise AnnotationError(
                 f"{path}: a readable photo expected, got {type(error).__name__}: {error}. "

@@ -164,7 +164,8 @@ def _write_names(image: np.ndarray, entries: list[tuple[str, np.ndarray, Colour]
         ):
             top += line
         taken.append((left, top, left + text_width, top + line))
-        draw.rectangle(taken[-1], fill=tuple(colour))
+        # Pillow draws the last pixel too.
+        draw.rectangle((left, top, left + text_width - 1, top + line - 1), fill=tuple(colour))
         # Luminance after ITU-R BT.601: black text on light colours, white on dark ones.
         bright = np.dot(colour, (0.299, 0.587, 0.114)) > 140
         draw.text((left + 3, top + 3), name, font=font, anchor="lt",

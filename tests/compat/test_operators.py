@@ -471,7 +471,7 @@ def test_roi_pool_equals_reference_and_finite_differences() -> None:
     import torch
     from mmcv.ops import roi_pool
 
-    malformed = [[0, 8.0, 8.0, 2.0, 2.0], [1, 40.0, 40.0, 60.0, 60.0]]
+    malformed = [[0, 8.6, 8.6, 7.0, 7.0], [1, 40.0, 40.0, 60.0, 60.0]]
     boxes = np.vstack([ROIS, malformed])
     rois = torch.from_numpy(boxes)
     features = torch.randn(2, 2, 9, 8, dtype=torch.float64, requires_grad=True)
@@ -571,6 +571,28 @@ def test_deform_conv_gradients_equal_finite_differences() -> None:
     assert torch.autograd.gradcheck(
         lambda x, offset, weight: deform_conv2d(x, offset, weight, *GEOMETRY), (x, offset, weight)
     )
+
+
+def test_deform_conv_weight_gradient_belongs_to_the_output_gradient_given(stand_in: Any) -> None:
+    import torch
+    from mmcv.ops import deform_conv2d
+
+    x, offset, _, weight, _ = (t.detach() for t in _deform_inputs().values())
+    weight.requires_grad_()
+    out = deform_conv2d(x, offset, weight, *GEOMETRY)
+    earlier, given = torch.randn_like(out), torch.randn_like(out)
+    (expected,) = torch.autograd.grad(out, weight, given)
+
+    scratch, results = torch.empty(0), torch.zeros_like(weight.detach())
+    geometry = (2, 3, *STRIDE[::-1], *PADDING[::-1], *DILATION[::-1], 2, 2)
+    grads = torch.zeros_like(x), torch.zeros_like(offset)
+    stand_in.deform_conv_backward_input(
+        x, offset, earlier, *grads, weight.detach(), scratch, *geometry, 1
+    )
+    stand_in.deform_conv_backward_parameters(
+        x, offset, given, results, scratch, scratch, *geometry, 1, 1
+    )
+    torch.testing.assert_close(results, expected)
 
 
 def test_deform_conv_zero_offsets_is_a_convolution() -> None:

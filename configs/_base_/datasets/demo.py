@@ -1,4 +1,4 @@
-"""The demo's drawn figures at their own size, 160 x 224 px: data/demo/{train/,annotations/}."""
+"""The demo's drawn figures at their own size, 160 x 224 px: data/demo/{raw/train/,annotations/}."""
 
 _base_ = "./imaterialist.py"
 
@@ -21,7 +21,7 @@ test_pipeline = [
     ),
 ]
 
-place = dict(data_root=data_root)
+place = dict(data_root=data_root, data_prefix=dict(img="raw/train/"))
 train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train_pipeline, **place))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **place))
 test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **place))

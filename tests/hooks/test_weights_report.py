@@ -1,0 +1,76 @@
+"""WeightsReportHook: where the weights came from, counted."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.mm
+
+
+def report(run) -> str:
+    from toy_runner import log_text
+
+    return "\n".join(
+        line for line in log_text(run).splitlines() if "weights:" in line or line.startswith("  ")
+    )
+
+
+def test_report_without_a_checkpoint_says_from_nothing(tmp_path):
+    from toy_runner import build
+
+    build(tmp_path, epochs=1, validate=True, custom_hooks=[dict(type="WeightsReportHook")]).train()
+    text = report(tmp_path)
+    assert text.count("weights: from nothing (no checkpoint, no COCO weights): all random") == 1
+    assert "WARNING" in text
+
+
+def test_report_other_shape_is_counted_as_skipped(tmp_path):
+    from toy_runner import ToyModel, build
+
+    build(tmp_path / "a", epochs=1).train()
+    path = str(tmp_path / "a" / "epoch_1.pth")
+    hooks = [dict(type="WeightsReportHook")]
+    build(tmp_path / "b", epochs=1, model=ToyModel(2), load_from=path, custom_hooks=hooks).train()
+    text = report(tmp_path / "b")
+    assert f"loaded from {path}: 1 of the model's 3 tensors; 2 start as initialised" in text
+    assert "skipped for shape: head (2; weight is [1, 3] in the file, [2, 3] in the model)" in text
+
+
+def test_report_resume_names_the_file(tmp_path):
+    from toy_runner import build, train_until
+
+    train_until(1, tmp_path, epochs=2)
+    hooks = [dict(type="WeightsReportHook")]
+    build(tmp_path, epochs=2, resume=True, custom_hooks=hooks).train()
+    path = tmp_path / "epoch_1.pth"
+    assert f"weights: resumed from {path}: 3 of the model's 3 tensors" in report(tmp_path)
+
+
+def test_report_foreign_file_is_a_warning(tmp_path):
+    import torch
+    from toy_runner import build
+
+    torch.save({"state_dict": {"backbone.conv.weight": torch.ones(2)}}, tmp_path / "other.pth")
+    hooks = [dict(type="WeightsReportHook")]
+    build(
+        tmp_path / "b", epochs=1, load_from=str(tmp_path / "other.pth"), custom_hooks=hooks
+    ).train()
+    text = report(tmp_path / "b")
+    assert "0 of the model's 3 tensors" in text and "NOTHING in that file fits" in text
+    assert "not in the model: backbone.conv (1)" in text and "WARNING" in text
+
+
+def test_compare_many_misses_are_grouped_by_part():
+    import torch
+
+    from fashion_mmdet.hooks.weights_report import compare
+
+    model = torch.nn.Module()
+    model.backbone = torch.nn.Sequential(*[torch.nn.Linear(1, 1) for _ in range(20)])
+    model.head = torch.nn.Linear(2, 2)
+    weights = {"module.head.weight": torch.ones(2, 2), "head.bias": torch.ones(3)}
+    lines, loaded = compare(model, weights)
+    assert loaded == 1
+    assert lines[0].startswith("1 of the model's 42 tensors; 41 start as initialised (all random)")
+    assert "not in the file: backbone (40)" in lines
+    assert any(line.startswith("skipped for shape: head (1; bias is [3]") for line in lines)
