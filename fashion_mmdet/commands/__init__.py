@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 from fashion_mmdet import __version__
 from fashion_mmdet.core.errors import FashionError
@@ -27,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``fashion``; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # mmengine imports it at every start; setuptools is pinned below the release that drops it.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     parser = argparse.ArgumentParser(
         prog="fashion",
         description="Instance segmentation of fashion photos on MMDetection.",
@@ -41,16 +44,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(module.main, words[1:])
 
 
-def run(function, argv: Sequence[str]) -> int:
+def run(function: Callable[[list[str]], int | None], argv: Sequence[str]) -> int:
     """Call ``function(argv)`` and turn what a user can mend into one line and exit code 1."""
     try:
         return int(function(list(argv)) or 0)
-    except FashionError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `fashion ... | head`
         sys.stderr.close()
         return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        # compat has an error type of its own, because it may import nothing of ours.
+        if not isinstance(error, FashionError) and not _is_ours(error):
+            raise
+        print(f"error: {_last_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _is_ours(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] == "fashion_mmdet"
+
+
+def _last_line(error: Exception) -> str:
+    """Return the message; of an error that a loader worker passed on, without its traceback."""
+    text = str(error)
+    if text.startswith("Caught ") and "Traceback" in text:
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return text

@@ -43,7 +43,8 @@ def draw_test_images(
     names: list[str] = []
     for i in range(count):
         item = dataset[i * len(dataset) // count]
-        sample: Any = model.test_step(pseudo_collate([item]))[0]
+        with torch.no_grad():
+            sample: Any = model.test_step(pseudo_collate([item]))[0]
         image = mmcv.imfrombytes(get(sample.img_path), channel_order="rgb")
         name = f"{Path(sample.img_path).stem}.png"
         visualizer.add_datasample(

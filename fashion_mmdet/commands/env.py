@@ -22,7 +22,7 @@ PACKAGES: dict[str, tuple[str, str | None]] = {
     "opencv-python": ("4.8", None),
     "pandas": ("2.0", None),
     "pycocotools": ("2.0.7", None),
-    "wandb": ("0.17", None),
+    "wandb": ("0.31", None),
     "setuptools": ("64", "81"),
 }
 _STANDS_IN = {"mmcv": ("mmcv", "mmcv-lite"), "opencv-python": ("opencv-python",

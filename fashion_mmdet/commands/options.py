@@ -10,9 +10,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from fashion_mmdet.core.errors import ConfigError, did_you_mean
 
@@ -63,7 +65,7 @@ def check_key(cfg: Config, key: str) -> None:
         if part in node:
             node = node[part]
             continue
-        valid, complete = _accepted(node, at_top=depth == 0)
+        valid, complete = _accepted(node, parts[:depth])
         if part in valid or not complete:
             return  # a parameter that the config leaves at its default
         prefix = ".".join(parts[:depth])
@@ -81,14 +83,34 @@ def _what(node: Mapping[str, Any], prefix: str) -> str:
     return f"a key of {prefix!r}" + (f" ({owner})" if owner else "")
 
 
-def _accepted(node: Mapping[str, Any], at_top: bool) -> tuple[set[str], bool]:
+#: names accepted where the config has a dict without a ``type``: last key -> names, or a
+#: callable whose parameters they are
+_UNTYPED: dict[str, Any] = {
+    "train_dataloader": DataLoader.__init__,
+    "val_dataloader": DataLoader.__init__,
+    "test_dataloader": DataLoader.__init__,
+    "randomness": Runner.set_randomness,
+    "clip_grad": torch.nn.utils.clip_grad_norm_,
+    "paramwise_cfg": {
+        "custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "flat_decay_mult",
+        "dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate",
+    },
+    "auto_scale_lr": {"enable", "base_batch_size"},
+    "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
+}
+
+
+def _accepted(node: Mapping[str, Any], path: list[str]) -> tuple[set[str], bool]:
     """Return the names valid in ``node``, and whether that list is complete."""
     valid = set(node)
-    if at_top:
+    if not path:
         return valid | set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}, True
     name = node.get("type")
     if name is None:
-        return valid, True
+        known = _UNTYPED.get(path[-1], set())
+        if callable(known):
+            known = set(inspect.signature(known).parameters) - {"self", "parameters"}
+        return valid | known, True
     found = _parameters(_lookup(name))
     return (valid, False) if found is None else (valid | found, True)
 

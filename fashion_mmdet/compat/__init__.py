@@ -8,7 +8,8 @@ imports no torch. :func:`autoload` is the project's entry point in the group
   where no compiled mmcv is installed.
 * ``after_import``: runs the two modules below as soon as the mmengine module that they
   register with has been imported, and not before.
-* ``checkpoints``: reads checkpoints without running what is inside them.
+* ``checkpoints``: reads checkpoints without running what is inside them, with the help of
+  ``stand_ins``, the exact list of what a checkpoint of plain mmengine may hold.
 * ``file_backend``: writes files so that a stop leaves the old or the new one.
 """
 

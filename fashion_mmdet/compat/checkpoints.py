@@ -111,8 +111,9 @@ def _only(allowed: list[Any]) -> Iterator[None]:
     try:
         yield
     finally:
+        added = [g for g in serialization.get_safe_globals() if g not in allowed]
         serialization.clear_safe_globals()
-        serialization.add_safe_globals(before)
+        serialization.add_safe_globals([*before, *added])
 
 
 def _refusal(stream: BinaryIO, where: str, error: Exception) -> CheckpointError:

@@ -52,9 +52,7 @@ class AtomicLocalBackend(LocalBackend):
             raise
         _fsync_folder(target.parent)
 
-    def put_text(
-        self, obj: str, filepath: str | os.PathLike[str], encoding: str = "utf-8"
-    ) -> None:
+    def put_text(self, obj: str, filepath: str | os.PathLike[str], encoding: str = "utf-8") -> None:
         """Write text as :meth:`put` writes bytes."""
         self.put(obj.encode(encoding), filepath)
 

@@ -18,7 +18,8 @@ class AutocastOptimWrapper(AmpOptimWrapper):
 
     On a GPU it is the parent, unchanged: autocast to ``dtype`` with loss scaling. On a CPU,
     where the parent refuses to be built, it is autocast to bfloat16; that type has the range of
-    float32, so the loss is not scaled. Weights and optimizer state stay float32 on both, and a
+    float32, so the loss is not scaled. It pays only on a CPU that computes in it (AMX); elsewhere
+    a step takes longer than in float32. Weights and optimizer state stay float32 on both, and a
     checkpoint of one resumes on the other.
 
     Args:

@@ -1,0 +1,92 @@
+"""The command line: its surface is frozen, and a user's mistake is one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fashion_mmdet.commands import COMMANDS, main, run
+from fashion_mmdet.commands.data import TOOLS
+from fashion_mmdet.core.errors import FashionError
+
+
+def test_commands_are_these() -> None:
+    assert list(COMMANDS) == ["env", "demo", "data", "train", "test", "show"]
+
+
+def test_data_tools_are_these() -> None:
+    assert list(TOOLS) == [
+        "convert imaterialist2019",
+        "convert ccp",
+        "shoe-types",
+        "split",
+        "make-demo",
+    ]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["data", "convert", "--help"],
+                                   *[[*f"data {tool}".split(), "--help"] for tool in TOOLS]])
+def test_help_is_printed(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0
+    assert "usage: fashion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["trian"], ["data"], ["data", "convert"],
+                                   ["data", "convert", "modanet"], ["data", "split"]])
+def test_wrong_usage_exits_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+
+
+def test_fault_of_the_user_is_one_line_and_exit_1(capsys: pytest.CaptureFixture) -> None:
+    def fail(argv: list[str]) -> int:
+        raise FashionError("a.json: a file expected, found none. Check the path.")
+
+    assert run(fail, []) == 1
+    assert capsys.readouterr().err == (
+        "error: a.json: a file expected, found none. Check the path.\n"
+    )
+
+
+def test_fault_of_the_disk_is_one_line_and_exit_1(capsys: pytest.CaptureFixture) -> None:
+    def fail(argv: list[str]) -> int:
+        raise OSError(28, "No space left on device", "out.json")
+
+    assert run(fail, []) == 1
+    assert capsys.readouterr().err == "error: out.json: No space left on device.\n"
+
+
+def test_fault_passed_on_by_a_loader_worker_loses_its_traceback(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def fail(argv: list[str]) -> int:
+        raise FashionError(
+            "Caught FashionError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+            "call last):\n  File ...\nfashion_mmdet.core.errors.FashionError: a.jpg: broken.\n"
+        )
+
+    assert run(fail, []) == 1
+    assert capsys.readouterr().err == "error: a.jpg: broken.\n"
+
+
+def test_bug_of_ours_keeps_its_traceback() -> None:
+    def fail(argv: list[str]) -> int:
+        raise ValueError("not worded for users")
+
+    with pytest.raises(ValueError, match="not worded"):
+        run(fail, [])
+
+
+def test_data_tool_started_from_the_shell_imports_no_torch(tmp_path) -> None:
+    code = (
+        "import sys; from fashion_mmdet.commands import main\n"
+        "code = main(['data', 'split', 'gone.json', '--fractions', '.8', '.1', '.1', '--out', 'x'])"
+        "\nassert code == 1 and 'torch' not in sys.modules, code"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == 0

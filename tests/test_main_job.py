@@ -1,0 +1,211 @@
+"""The main job as a user types it: mim and fashion, in processes of their own, on made photos.
+
+No PYTHONPATH is set and the paths have a space in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.mm, pytest.mark.slow]
+
+REPO = Path(__file__).resolve().parent.parent
+CONFIG = str(REPO / "configs" / "demo" / "mask_rcnn_r18.py")
+BIN = Path(sys.executable).parent
+#: two epochs of four iterations, deterministic: no worker processes, no shuffled leftovers
+SHORT = [
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=False",
+    "train_dataloader.batch_size=2",
+    "train_cfg.max_epochs=2",
+    "train_cfg.val_interval=2",
+    "param_scheduler.1.end=2",
+    "default_hooks.logger.interval=1",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a space in it: the demo's data as ``data/``, and an empty ``out/``."""
+    root = tmp_path_factory.mktemp("main job")
+    raw, ann = root / "data" / "demo" / "raw", root / "data" / "demo" / "annotations"
+    for words in (
+        ["make-demo", "--out", raw, "--images", "12", "--size", "96", "128"],
+        ["convert", "imaterialist2019", raw / "train.csv", "--descriptions",
+         raw / "label_descriptions.json", "--images", raw / "train", "--out", ann / "shoe.json"],
+        ["shoe-types", ann / "shoe.json", raw / "shoe_types.csv", "--out", ann / "all.json"],
+        ["split", ann / "all.json", "--fractions", "0.7", "0.15", "0.15", "--out", ann],
+    ):
+        call([BIN / "fashion", "data", *words], root)
+    return root
+
+
+def environment(root: Path, **extra: str) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return {**env, "FASHION_DATA": str(root / "data"), "OMP_NUM_THREADS": "1",
+            "PATH": f"{BIN}{os.pathsep}{env['PATH']}", "WANDB_SILENT": "true", **extra}
+
+
+def call(words: list, root: Path, code: int = 0, **extra: str) -> str:
+    """Run a command in ``root``; assert its exit code; return all that it printed."""
+    done = subprocess.run(
+        [str(w) for w in words], cwd=root, env=environment(root, **extra), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
+    )
+    assert done.returncode == code, done.stdout[-4000:]
+    return done.stdout
+
+
+def losses(work_dir: Path) -> dict[int, float]:
+    """Return iteration -> loss from all of a work dir's logs."""
+    out = {}
+    for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            if "loss" in row:
+                out[row["step"]] = row["loss"]
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(place: Path) -> Path:
+    """The work dir of an uninterrupted ``mim train`` of two epochs."""
+    work_dir = place / "out" / "whole"
+    text = call(
+        [BIN / "mim", "train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", work_dir,
+         "--cfg-options", *SHORT],
+        place,
+    )
+    assert "from nothing" in text or "no weights" in text, "the log says what it starts from"
+    assert (work_dir / "epoch_2.pth").is_file()
+    return work_dir
+
+
+def test_mim_train_killed_and_resumed_goes_on_as_if_never_stopped(
+    place: Path, trained: Path
+) -> None:
+    work_dir = place / "out" / "killed"
+    words = [str(BIN / "mim"), "train", "mmdet", CONFIG, "--gpus", "0", "--work-dir",
+             str(work_dir), "--cfg-options", *SHORT]
+    log = (place / "out" / "killed.log").open("w")
+    running = subprocess.Popen(
+        words, cwd=place, env=environment(place), stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while not (work_dir / "last_checkpoint").is_file():
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        log.close()
+    assert not (work_dir / "epoch_2.pth").is_file(), "it was killed before its end"
+
+    text = call([*words[:7], work_dir, "--resume", *words[8:]], place)
+    assert "resumed epoch: 1" in text
+    whole, resumed = losses(trained), losses(work_dir)
+    assert sorted(whole) == sorted(resumed)
+    assert [resumed[step] for step in sorted(whole)] == [whole[step] for step in sorted(whole)]
+
+
+def test_mim_test_evaluates_the_checkpoint(place: Path, trained: Path) -> None:
+    text = call(
+        [BIN / "mim", "test", "mmdet", CONFIG, "--checkpoint", trained / "epoch_2.pth",
+         "--gpus", "0", "--work-dir", place / "out" / "mim test"],
+        place,
+    )
+    assert "coco/segm_mAP_50" in text
+
+
+def test_fashion_test_writes_the_same_figures(place: Path, trained: Path) -> None:
+    out = place / "out" / "figures.json"
+    call([BIN / "fashion", "test", CONFIG, trained / "epoch_2.pth", "--out", out,
+          "--work-dir", place / "out" / "test"], place)
+    figures = json.loads(out.read_text())
+    assert 0 <= figures["coco/segm_mAP"] <= 1 and 0 <= figures["coco/bbox_mAP_50"] <= 1
+
+
+def test_checkpoint_loads_with_weights_only_and_nothing_allow_listed(
+    place: Path, trained: Path
+) -> None:
+    code = "import sys, torch; torch.load(sys.argv[1], weights_only=True)['state_dict']"
+    call([sys.executable, "-c", code, trained / "epoch_2.pth"], place, FASHION_COMPAT="0")
+
+
+def test_fashion_show_draws_pictures(place: Path, trained: Path) -> None:
+    out = place / "out" / "pictures"
+    call([BIN / "fashion", "show", CONFIG, trained / "epoch_2.pth", "--out", out, "--count", "2",
+          "--score", "0.01"], place)
+    assert len(list(out.glob("*.png"))) == 2
+
+
+def test_mim_run_browse_dataset_works(place: Path) -> None:
+    out = place / "out" / "browse"
+    call([BIN / "mim", "run", "mmdet", "browse_dataset", CONFIG, "--output-dir", out,
+          "--not-show"], place)
+    assert list(out.rglob("*.jpg"))
+
+
+def test_det_inferencer_predicts_from_config_and_weights(place: Path, trained: Path) -> None:
+    code = (
+        "import sys; from mmdet.apis import DetInferencer\n"
+        "photo = sys.argv[3]\n"
+        "found = DetInferencer(sys.argv[1], sys.argv[2], device='cpu')(photo)\n"
+        "assert 'masks' in found['predictions'][0], found\n"
+    )
+    photo = next((place / "data" / "demo" / "raw" / "train").glob("*.jpg"))
+    call([sys.executable, "-c", code, CONFIG, trained / "epoch_2.pth", photo], place)
+
+
+def test_two_torchrun_processes_train_over_gloo(place: Path) -> None:
+    work_dir = place / "out" / "two"
+    text = call(
+        [BIN / "torchrun", "--standalone", "--nproc_per_node=2", "-m", "fashion_mmdet", "train",
+         CONFIG, "--launcher", "pytorch", "--work-dir", work_dir, "--cfg-options", *SHORT],
+        place,
+    )
+    assert (work_dir / "epoch_2.pth").is_file(), text[-2000:]
+
+
+def test_spawned_loader_workers_train(place: Path) -> None:
+    work_dir = place / "out" / "spawn"
+    options = [o for o in SHORT if "workers" not in o and "epochs" not in o]
+    call(
+        [BIN / "fashion", "train", CONFIG, "--work-dir", work_dir, "--cfg-options", *options,
+         "train_cfg.max_epochs=1", "train_dataloader.num_workers=1",
+         "train_dataloader.multiprocessing_context=spawn"],
+        place,
+    )
+    assert (work_dir / "epoch_1.pth").is_file()
+
+
+def test_dry_run_prints_the_run_and_writes_nothing(place: Path) -> None:
+    before = sorted(place.rglob("*"))
+    text = call([BIN / "fashion", "train", CONFIG, "--dry-run", "--cfg-options", *SHORT], place)
+    assert "dry run: nothing was written." in text and "8 images" in text
+    assert sorted(place.rglob("*")) == before
+
+
+def test_misspelt_option_is_refused_with_the_nearest(place: Path) -> None:
+    text = call([BIN / "fashion", "train", CONFIG, "--cfg-options", "optim_wraper.optimizer.lr=1"],
+                place, code=1)
+    assert "Did you mean 'optim_wrapper'" in text and "Traceback" not in text
+
+
+def test_wandb_offline_under_mim_leaves_a_run_directory(place: Path) -> None:
+    work_dir = place / "out" / "wandb run"
+    call(
+        [BIN / "mim", "train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", work_dir,
+         "--cfg-options", *SHORT, "train_cfg.max_epochs=1", "wandb.mode=offline"],
+        place,
+    )
+    assert list(work_dir.rglob("*.wandb"))
