@@ -96,14 +96,14 @@ class Outfit:
 def _random_outfit(rng: np.random.Generator) -> Outfit:
     lower = pick(rng, {"pants": 2.2, "shorts": 1.6, "skirt": 1.7, "dress": 1.6})
     upper = None if lower == "dress" else pick(rng, {"shirt": 1.1, "top": 1})
-    outer = pick(rng, {"none": 2.6, "jacket": 1.3, "coat": 1.2})
+    outer = pick(rng, {"none": 2.6, "jacket": 1.3})
     shoes = {"canvasshoes": 1.2, "high-heels": 1.2, "sandals": 1.2, "shoe": 0.8}
     if lower != "pants":
         shoes["boot"] = 0.7
     return Outfit(
         upper, lower, None if outer == "none" else outer, pick(rng, shoes),
         pick(rng, {"hand": 1, "tote": 0.7, "cross": 0.8}) if rng.random() < 0.5 else None,
-        bool(rng.random() < 0.32), bool(rng.random() < 0.36), bool(rng.random() < 0.24),
+        bool(rng.random() < 0.32), bool(rng.random() < 0.36), bool(rng.random() < 0.0),
     )  # fmt: skip
 
 

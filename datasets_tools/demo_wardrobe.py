@@ -58,7 +58,7 @@ def paint_shirt(f: Figure, cloth: Cloth, hem_y: float, rng: np.random.Generator)
         f.paint([box(f.axis(y) + 0.006, y, f.axis(y) + 0.014, y + 0.008)], seam, None, within=owner)
     sides = SIDES if rng.random() < 0.4 else (int(rng.choice(SIDES)),)
     for side in sides:
-        _pocket(f, owner, cloth, side * f.shoulder * 0.53, 0.262, 0.043, 0.05)
+        _pocket(f, owner, cloth, side * f.shoulder * 0.53, 0.255, 0.056, 0.066)
     return Worn(owner, cloth, float(rng.choice([0.42, 0.98, 0.98])), ease)
 
 
@@ -110,7 +110,7 @@ def paint_outer(
         if not long:
             band = [outer[-1], (low, hem_y), (low, hem_y - 0.02), (outer[-1][0], hem_y - 0.02)]
             f.paint([np.array(band)], tone(cloth.base, 0.78), None, within=owner)
-    y, size = (0.5, 0.06) if long else (hem_y - 0.085, 0.05)
+    y, size = (0.5, 0.06) if long else (hem_y - 0.1, 0.062)
     for side in SIDES:
         x = f.axis(y) + side * (f.half(min(y, HIP)) * 0.62 + 0.008)
         _pocket(f, owner, cloth, x, y, size, size)
@@ -224,7 +224,7 @@ def _leg_pockets(f: Figure, owner: int, cloth: Cloth, y: float) -> None:
     for side in SIDES:
         (hx, hy), (kx, ky), _ = f.leg(side)
         x = hx + (kx - hx) * (y - hy) / (ky - hy) + side * 0.016
-        _pocket(f, owner, cloth, x, y, 0.05, 0.06)
+        _pocket(f, owner, cloth, x, y, 0.06, 0.075)
 
 
 def paint_skirt(f: Figure, cloth: Cloth, rng: np.random.Generator) -> Worn:

@@ -1,0 +1,113 @@
+"""FashionRunner: where weights come from, and what --resume does where there is nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.mm
+
+
+class Built(Exception):
+    """Raised in the place of a real build, to look at the config that it was given."""
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch):
+    """Return a function: config keys -> the load_from that mmengine's Runner is built with."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from fashion_mmdet.engine import FashionRunner
+
+    def stop(cls: Any, cfg: Any) -> None:
+        raise Built(cfg.get("load_from"))
+
+    monkeypatch.setattr(Runner, "from_cfg", classmethod(stop))
+
+    def build(**keys: Any) -> Any:
+        given = Config(keys)
+        with pytest.raises(Built) as built:
+            FashionRunner.from_cfg(given)
+        assert given.get("load_from") == keys.get("load_from"), "the caller's config is its own"
+        return built.value.args[0]
+
+    return build
+
+
+def test_weights_are_loaded_from_the_configs_variable(seen) -> None:
+    assert seen(weights="a.pth", load_from=None) == "a.pth"
+
+
+def test_load_from_wins_over_weights(seen) -> None:
+    assert seen(weights="a.pth", load_from="b.pth") == "b.pth"
+
+
+@pytest.mark.parametrize("weights", ["none", "", None])
+def test_weights_none_loads_nothing(seen, weights: str | None) -> None:
+    assert seen(weights=weights, load_from=None) is None
+
+
+def test_resume_loads_no_weights_beforehand(seen) -> None:
+    assert seen(weights="a.pth", resume=True) is None
+
+
+@pytest.fixture
+def runner(tmp_path: Path):
+    """Return a function that makes a bare runner in front of its ``load_or_resume``."""
+    import logging
+
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from fashion_mmdet.engine import FashionRunner
+
+    def make(monkeypatch: pytest.MonkeyPatch, **keys: Any) -> Any:
+        bare = FashionRunner.__new__(FashionRunner)
+        bare._has_loaded, bare._resume, bare._load_from = False, True, None
+        bare._work_dir, bare.cfg = str(tmp_path), Config(keys)
+        monkeypatch.setattr(FashionRunner, "logger", logging.getLogger("bare"), raising=False)
+        monkeypatch.setattr(Runner, "load_or_resume", lambda self: None)
+        return bare
+
+    return make
+
+
+@pytest.mark.parametrize("content", [None, "", "gone.pth"])
+def test_resume_without_a_checkpoint_starts_from_the_weights_and_says_so(
+    runner, tmp_path: Path, monkeypatch, caplog, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "last_checkpoint").write_text(content)
+    bare = runner(monkeypatch, weights="coco.pth")
+    with caplog.at_level("WARNING"):
+        bare.load_or_resume()
+    assert (bare._resume, bare._load_from) == (False, "coco.pth")
+    assert "no readable checkpoint" in caplog.text
+
+
+def test_resume_with_a_checkpoint_leaves_it_to_mmengine(runner, tmp_path, monkeypatch) -> None:
+    (tmp_path / "epoch_1.pth").write_bytes(b"x")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+    bare = runner(monkeypatch, weights="coco.pth")
+    bare.load_or_resume()
+    assert (bare._resume, bare._load_from) == (True, None)
+
+
+def test_launcher_without_torchrun_is_refused_with_what_to_do(monkeypatch) -> None:
+    import torch
+
+    from fashion_mmdet.core.errors import ConfigError
+    from fashion_mmdet.engine import FashionRunner
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("RANK", raising=False)
+    bare = FashionRunner.__new__(FashionRunner)
+    bare._distributed, bare._launcher = True, "pytorch"
+    with pytest.raises(ConfigError, match="torchrun"):
+        bare.setup_env({})
+    bare._launcher = "slurm"
+    with pytest.raises(ConfigError, match="without a GPU"):
+        bare.setup_env({})
