@@ -25,18 +25,19 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=512),
         mask_roi_extractor=dict(out_channels=64),
-        mask_head=dict(in_channels=64, conv_out_channels=64),
+        # A mask per class: every class has a hundred instances or more, and a shape of its own.
+        mask_head=dict(in_channels=64, conv_out_channels=64, class_agnostic=False),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=500),
-        rcnn=dict(sampler=dict(num=96, pos_fraction=0.33)),
+        rcnn=dict(sampler=dict(num=64, pos_fraction=0.5)),
     ),
 )
 
-train_cfg = dict(max_epochs=8, val_interval=8)
+train_cfg = dict(max_epochs=6, val_interval=6)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", begin=0, end=8, by_epoch=True, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", begin=0, end=6, by_epoch=True, convert_to_iter_based=True),
 ]
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=None)

@@ -14,7 +14,7 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadPhoto"),
+    dict(type="LoadImageFromFile"),  # by this name, which mmdet's inferencer looks for
     dict(type="Resize", scale=(1333, 800), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(

@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
-    dict(type="LoadPhoto"),
+    dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(480, 320), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(
