@@ -31,15 +31,22 @@ class FashionVisualizer(DetLocalVisualizer):
     Args:
         name: what mmengine knows this instance by.
         alpha: how much of the colour covers the photo, 0..1.
-        max_side_px: longest side of one photo in the picture.
+        max_side_px: longest side of one photo in the picture; a larger photo is shrunk to it.
+        min_side_px: longest side that a small photo is enlarged to, lest names cover it.
         **kwargs: as for ``DetLocalVisualizer`` (``vis_backends``, ``save_dir``).
     """
 
     def __init__(
-        self, name: str = "visualizer", alpha: float = 0.45, max_side_px: int = 1024, **kwargs: Any
+        self,
+        name: str = "visualizer",
+        alpha: float = 0.45,
+        max_side_px: int = 1024,
+        min_side_px: int = 640,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name, alpha=alpha, **kwargs)
         self.max_side_px = max_side_px
+        self.min_side_px = min_side_px
 
     @master_only
     def add_datasample(
@@ -78,7 +85,7 @@ class FashionVisualizer(DetLocalVisualizer):
                 found = data_sample.pred_instances
                 panels.append(self._panel(image, found[found.scores >= pred_score_thr]))
         if not panels:
-            panels.append(_shrink(image, self.max_side_px))
+            panels.append(self._fit(image))
         picture = np.concatenate(panels, axis=1)
         self.set_image(picture)
         if show:
@@ -88,10 +95,20 @@ class FashionVisualizer(DetLocalVisualizer):
         else:
             self.add_image(name, picture, step)
 
+    def _fit(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        longest = max(height, width)
+        factor = min(self.max_side_px / longest, max(1.0, self.min_side_px / longest))
+        if factor == 1:
+            return image.copy()
+        size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        return cv2.resize(image, size_wh, interpolation=how)
+
     def _panel(self, image: np.ndarray, instances: Any) -> np.ndarray:
         classes = self.dataset_meta.get("classes")
         palette = self.dataset_meta.get("palette")
-        panel = _shrink(image, self.max_side_px)
+        panel = self._fit(image)
         labels = [int(v) for v in instances.labels]
         colours = [tuple(palette[v]) if palette else (255, 64, 64) for v in labels]
         names = [classes[v] if classes else str(v) for v in labels]
@@ -171,15 +188,6 @@ def _write_names(image: np.ndarray, entries: list[tuple[str, np.ndarray, Colour]
         draw.text((left + 3, top + 3), name, font=font, anchor="lt",
                   fill=(0, 0, 0) if bright else (255, 255, 255))
     return np.asarray(canvas)
-
-
-def _shrink(image: np.ndarray, max_side_px: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    factor = max_side_px / max(height, width)
-    if factor >= 1:
-        return image.copy()
-    size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
 
 
 def _masks(masks: Any, size_hw: tuple[int, int]) -> np.ndarray | None:

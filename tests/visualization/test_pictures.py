@@ -36,10 +36,10 @@ def made_sample(height=120, width=200, score=0.9):
     return sample
 
 
-def visualizer(**kwargs):
+def visualizer(min_side_px=1, **kwargs):
     from fashion_mmdet.visualization import FashionVisualizer
 
-    made = FashionVisualizer(alpha=1.0, **kwargs)
+    made = FashionVisualizer(alpha=1.0, min_side_px=min_side_px, **kwargs)
     made.dataset_meta = {"classes": ("dress", "belt"), "palette": [RED, BLUE]}
     return made
 
@@ -163,3 +163,10 @@ def test_pictures_hook_failure_is_said_once_and_stops_nothing(tmp_path):
     assert run_hook(tmp_path, runner, count=6) == []
     (message,) = runner.warnings
     assert "no font" in message and "7.png" in message
+
+
+def test_visualizer_enlarges_a_small_photo_with_what_is_on_it(tmp_path):
+    image = np.full((120, 200, 3), 128, np.uint8)
+    picture = drawn(visualizer(min_side_px=400), image, made_sample(), tmp_path)
+    assert picture.shape == (240, 800, 3)
+    assert tuple(picture[200, 180]) == RED and tuple(picture[132, 180]) == BLUE
