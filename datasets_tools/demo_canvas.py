@@ -23,6 +23,8 @@ BACKDROP, BODY = 0, 1
 #: Colour as a function of output pixel coordinates: ``(x_HW, y_HW) -> rgb_HW3``, 0..255.
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Colour = tuple[float, float, float]
+#: ``(N, 2)``: x and y of every point.
+Points = Sequence[Sequence[float]] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -81,23 +83,24 @@ class Canvas:
         if found is None:
             return
         rows, columns, mask = found
-        rgb, owners, parts = (a[rows, columns] for a in (self.rgb, self.owner, self.part))
+        rgb, owners = self.rgb[rows, columns], self.owner[rows, columns]
+        parts = self.part[rows, columns]
         if within is not None:
             mask &= owners == within
         if cast_px:
             shadow = _shifted(mask, cast_px * SUPERSAMPLE) & ~mask & (owners != BACKDROP)
-            rgb[np.nonzero(shadow)] *= np.float32((0.80, 0.78, 0.80))
+            rgb[np.nonzero(shadow)] *= np.array((0.80, 0.78, 0.80), np.float32)
         y, x = at = np.nonzero(mask)  # indices beat a mask here: most shapes fill little
         if callable(texture):
             colours = texture(
                 (x + columns.start + 0.5) / SUPERSAMPLE, (y + rows.start + 0.5) / SUPERSAMPLE
             )
         else:
-            colours = np.float32(texture)
+            colours = np.array(texture, np.float32)
         rgb[at] = colours if alpha == 1 else rgb[at] + (colours - rgb[at]) * np.float32(alpha)
         if shade_px:
             edge = mask & ~_shifted(mask, -shade_px * SUPERSAMPLE)
-            rgb[np.nonzero(edge)] *= np.float32((0.84, 0.83, 0.86))
+            rgb[np.nonzero(edge)] *= np.array((0.84, 0.83, 0.86), np.float32)
         if owner is not None:
             owners[at] = owner
             parts[at] = part
@@ -108,8 +111,8 @@ class Canvas:
         """Fill the rows from ``y0`` to ``y1`` (shares of the height) with a gradient."""
         first, last = (round(y * self.rgb.shape[0]) for y in (y0, y1))
         share = np.linspace(0, 1, last - first, dtype=np.float32)[:, None]
-        rows = np.float32(top) + (np.float32(low) - np.float32(top)) * share
-        self.rgb[first:last] = rows[:, None]
+        start, end = np.array((top, low), np.float32)
+        self.rgb[first:last] = (start + (end - start) * share)[:, None]
 
     def picture(self) -> np.ndarray:
         """Return the picture as ``(H, W, 3)`` uint8 RGB at the output size."""
@@ -159,7 +162,7 @@ def _shifted(mask: np.ndarray, by: float) -> np.ndarray:
 # --- outlines; every function works in whatever unit its arguments have --------------------
 
 
-def smooth(points: Sequence[Sequence[float]], closed: bool = False, steps: int = 6) -> np.ndarray:
+def smooth(points: Points, closed: bool = False, steps: int = 6) -> np.ndarray:
     """Return a Catmull-Rom curve through ``points`` with ``steps`` samples per segment."""
     p = np.asarray(points, np.float64)
     if closed:
@@ -176,8 +179,8 @@ def smooth(points: Sequence[Sequence[float]], closed: bool = False, steps: int =
 
 
 def ribbon(
-    points: Sequence[Sequence[float]],
-    half_width: float | Sequence[float],
+    points: Points,
+    half_width: float | Sequence[float] | np.ndarray,
     round_start: bool = False,
     round_end: bool = False,
 ) -> np.ndarray:

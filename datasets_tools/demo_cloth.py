@@ -31,25 +31,27 @@ ATTRIBUTE_IDS: dict[str, int] = {name: i for i, (name, _) in enumerate(ATTRIBUTE
 
 def rgb(code: str) -> Colour:
     """Return the colour of a hex code such as ``"c4573a"``, 0..255."""
-    return tuple(float(int(code[i : i + 2], 16)) for i in (0, 2, 4))
+    red, green, blue = bytes.fromhex(code)
+    return float(red), float(green), float(blue)
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """Return ``a`` with ``share`` of it replaced by ``b``."""
-    return tuple(p + (q - p) * share for p, q in zip(a, b, strict=True))
+    red, green, blue = (p + (q - p) * share for p, q in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def tone(colour: Colour, factor: float) -> Colour:
     """Return ``colour`` darker (factor < 1) or lighter (factor > 1)."""
-    return mix(colour, (0.0, 0.0, 0.0), 1 - factor) if factor < 1 else mix(
-        colour, (255.0, 255.0, 255.0), factor - 1
-    )
+    if factor < 1:
+        return mix(colour, (0.0, 0.0, 0.0), 1 - factor)
+    return mix(colour, (255.0, 255.0, 255.0), factor - 1)
 
 
 BRIGHT = tuple(map(rgb, "c4573a d98c3f e0b04c 4f8a6b 2f6f7e 3b5b92 8c4a6b b23a48 d77a7d".split()))
 LIGHT = tuple(map(rgb, "f4efe6 e8ddcb dfe6ea f2d7cf d9e3d0 f0dfae cfd8e8 ffffff".split()))
 DARK = tuple(map(rgb, "22262e 2c3445 3a2f2b 31413a 4a2f3a 4b4f56 5b4636".split()))
-COATS = tuple(map(rgb, "b58a5a 8a5a3c 56606b 2b3648 6b2e34 c9b79c 3f5a4d 9a948a".split()))
+MUTED = tuple(map(rgb, "b58a5a 8a5a3c 56606b 2b3648 6b2e34 c9b79c 3f5a4d 9a948a".split()))
 DENIM = tuple(map(rgb, "3d5a80 557ba6 2b3f5c 86a3c3".split()))
 LEATHER = tuple(map(rgb, "7a4a2b 2b2523 a8683a 8f2f3a c9a36a 35505a".split()))
 
@@ -73,7 +75,7 @@ class Cloth:
         """Return the material as a :data:`~demo_canvas.Texture` on a figure at ``origin_xy``."""
         c, s = np.cos(np.radians(self.turn_deg)), np.sin(np.radians(self.turn_deg))
         weave = _WEAVES[self.pattern]
-        base, accent = np.float32(self.base), np.float32(self.accent)
+        base, accent = np.array((self.base, self.accent), np.float32)
 
         def colour(x: np.ndarray, y: np.ndarray) -> np.ndarray:
             u = (x - origin_xy[0]) / (height_px * self.period)

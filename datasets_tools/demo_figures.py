@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .demo_canvas import BODY, Canvas, Colour, Texture, box, ellipse, ribbon, smooth
+from .demo_canvas import BODY, Canvas, Colour, Points, Texture, box, ellipse, ribbon, smooth
 from .demo_cloth import Cloth, mix, one_of, pick, rgb, tone
 
 SIDES = (-1, 1)
@@ -62,17 +62,17 @@ class Figure:
         self, polygons: Sequence[np.ndarray], fill: Cloth | Colour, owner: int | None, **how: Any
     ) -> None:
         """Paint shapes given in figure units; ``shade`` and ``cast`` are in figure units too."""
-        texture: Texture | Colour = fill
+        texture: Texture | Colour
         if isinstance(fill, Cloth):
             texture = fill.texture((self.x_px, self.y_px), self.height_px)
+        else:
+            texture = fill
         for name in ("shade", "cast"):
             if name in how:
                 how[f"{name}_px"] = how.pop(name) * self.height_px
         self.canvas.paint([self.to_px(p) for p in polygons], texture, owner=owner, **how)
 
-    def line(
-        self, points: Sequence[Sequence[float]], width: float, colour: Colour, **how: Any
-    ) -> None:
+    def line(self, points: Points, width: float, colour: Colour, **how: Any) -> None:
         """Draw a smooth line given in figure units."""
         self.paint([ribbon(points, width / 2)], colour, how.pop("owner", None), **how)
 
@@ -104,7 +104,7 @@ def _middle(a: Point, b: Point) -> Point:
     return (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
 
 
-def along(points: Sequence[Sequence[float]], share: float) -> list[Point]:
+def along(points: Points, share: float) -> list[Point]:
     """Return the first ``share`` (0..1) of a limb, densely enough to keep its bend."""
     p = smooth(points, steps=8)
     steps = np.linspace(0, share, 7) * (len(p) - 1)
@@ -226,7 +226,7 @@ def paint_hand(f: Figure, side: int) -> None:
     x, y = np.array([wx, wy]) + away * 0.017
     turn = float(np.degrees(np.arctan2(away[1], away[0])))
     thumb = np.array([wx, wy]) + away * 0.013 + np.array([-away[1], away[0]]) * 0.012 * side
-    shapes = [ellipse(x, y, 0.025, 0.0155, turn), ellipse(*thumb, 0.011, 0.006, turn)]
+    shapes = [ellipse(x, y, 0.025, 0.0155, turn), ellipse(thumb[0], thumb[1], 0.011, 0.006, turn)]
     f.paint(shapes, f.skin, BODY, shade=0.006)
 
 

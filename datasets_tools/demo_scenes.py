@@ -11,7 +11,7 @@ from . import demo_accessories as accessories
 from . import demo_wardrobe as wardrobe
 from .demo_backdrops import paint_backdrop
 from .demo_canvas import BACKDROP, Canvas, Instance, ellipse
-from .demo_cloth import BRIGHT, COATS, DARK, LIGHT, cut_cloth, pick
+from .demo_cloth import BRIGHT, DARK, LIGHT, MUTED, cut_cloth, pick
 from .demo_figures import (
     HIP,
     SIDES,
@@ -55,9 +55,7 @@ def draw_scene(seed: int, index: int, size_wh: tuple[int, int]) -> tuple[np.ndar
     return _photograph(canvas.picture(), rng), masks
 
 
-def _places(
-    size_wh: tuple[int, int], rng: np.random.Generator
-) -> list[tuple[float, float, float]]:
+def _places(size_wh: tuple[int, int], rng: np.random.Generator) -> list[tuple[float, float, float]]:
     """Return x, crown y and height in pixels for every person, the farthest first."""
     width, height = size_wh
     kind = rng.random()
@@ -85,25 +83,24 @@ class Outfit:
 
     upper: str | None  # "shirt", "top" or None under a dress
     lower: str  # "pants", "shorts", "skirt" or "dress"
-    outer: str | None  # "jacket" or "coat"
+    jacket: bool
     shoes: str
     bag: str | None
     hat: bool
     glasses: bool
-    scarf: bool
 
 
 def _random_outfit(rng: np.random.Generator) -> Outfit:
     lower = pick(rng, {"pants": 2.2, "shorts": 1.6, "skirt": 1.7, "dress": 1.6})
     upper = None if lower == "dress" else pick(rng, {"shirt": 1.1, "top": 1})
-    outer = pick(rng, {"none": 2.6, "jacket": 1.3})
+    jacket = bool(rng.random() < 1 / 3)
     shoes = {"canvasshoes": 1.2, "high-heels": 1.2, "sandals": 1.2, "shoe": 0.8}
     if lower != "pants":
         shoes["boot"] = 0.7
     return Outfit(
-        upper, lower, None if outer == "none" else outer, pick(rng, shoes),
+        upper, lower, jacket, pick(rng, shoes),
         pick(rng, {"hand": 1, "tote": 0.7, "cross": 0.8}) if rng.random() < 0.5 else None,
-        bool(rng.random() < 0.32), bool(rng.random() < 0.36), bool(rng.random() < 0.0),
+        bool(rng.random() < 0.32), bool(rng.random() < 0.36),
     )  # fmt: skip
 
 
@@ -127,13 +124,9 @@ def _paint_person(f: Figure, rng: np.random.Generator) -> None:
             paint_hand(f, side)
     if outfit.bag == "tote":
         accessories.paint_bag(f, "tote", bag_side, rng)
-    collar = {"jacket": "stand", "coat": "wide"}.get(outfit.outer or "")
-    if collar or outfit.upper == "shirt":
-        wardrobe.paint_collar(f, worn, collar or "point")
+    if outfit.jacket or outfit.upper == "shirt":
+        wardrobe.paint_collar(f, worn, "stand" if outfit.jacket else "point")
     paint_head(f, rng)
-    if outfit.scarf:
-        patterns = {"plain": 1, "stripe": 1, "check": 1, "knit": 1}
-        accessories.paint_scarf(f, cut_cloth(rng, patterns, BRIGHT + LIGHT[:3]), rng)
     paint_hair_front(f, float(rng.uniform(-0.02, 0.02)))
     if outfit.glasses:
         accessories.paint_glasses(f, rng)
@@ -153,15 +146,11 @@ def _paint_clothes(f: Figure, outfit: Outfit, rng: np.random.Generator) -> wardr
     else:
         _paint_lower(f, outfit, rng)
         worn = _paint_upper(f, outfit, float(rng.uniform(0.41, 0.5)), rng)
-    if outfit.outer == "jacket":
+    if outfit.jacket:
         patterns = {"plain": 1.4, "denim": 1.2}
-        cloth = cut_cloth(rng, patterns, DARK + COATS[2:5] + BRIGHT[:4])
+        cloth = cut_cloth(rng, patterns, DARK + MUTED[2:5] + BRIGHT[:4])
         gap = float(rng.choice([0.0, 0.03, 0.045]))
-        worn = wardrobe.paint_outer(f, "jacket", cloth, float(rng.uniform(0.41, 0.48)), gap, rng)
-    elif outfit.outer == "coat":
-        cloth = cut_cloth(rng, {"plain": 2.2, "check": 0.8}, COATS)
-        gap = float(rng.choice([0.0, 0.028, 0.045]))
-        worn = wardrobe.paint_outer(f, "coat", cloth, float(rng.uniform(0.66, 0.82)), gap, rng)
+        worn = wardrobe.paint_jacket(f, cloth, float(rng.uniform(0.41, 0.48)), gap, rng)
     return worn
 
 
@@ -177,11 +166,11 @@ def _paint_upper(
 
 def _paint_lower(f: Figure, outfit: Outfit, rng: np.random.Generator) -> None:
     if outfit.lower == "pants":
-        cloth = cut_cloth(rng, {"plain": 1.5, "denim": 1.4, "check": 0.4}, DARK + COATS + LIGHT[:2])
+        cloth = cut_cloth(rng, {"plain": 1.5, "denim": 1.4, "check": 0.4}, DARK + MUTED + LIGHT[:2])
         wardrobe.paint_pants(f, cloth, rng)
     elif outfit.lower == "shorts":
         patterns = {"plain": 1.5, "denim": 1, "stripe": 0.3}
-        cloth = cut_cloth(rng, patterns, COATS + BRIGHT + LIGHT[:3])
+        cloth = cut_cloth(rng, patterns, MUTED + BRIGHT + LIGHT[:3])
         wardrobe.paint_shorts(f, cloth, rng)
     else:
         patterns = {"plain": 1.6, "check": 0.9, "dot": 0.6, "floral": 0.8, "denim": 0.6}
@@ -206,7 +195,8 @@ def _photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = picture.shape[:2]
     image = picture.astype(np.float32)
     warmth = float(rng.uniform(-0.04, 0.04))
-    image *= np.float32([1 + warmth, 1, 1 - warmth]) * np.float32(rng.uniform(0.95, 1.08))
+    balance = np.array((1 + warmth, 1, 1 - warmth), np.float32)
+    image *= balance * np.float32(rng.uniform(0.95, 1.08))
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     image *= 1 - float(rng.uniform(0, 0.06)) * (x**2 + y**2)[..., None]
     grain = rng.normal(0, 1, (height, width, 1)).astype(np.float32)

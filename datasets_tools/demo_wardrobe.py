@@ -1,4 +1,4 @@
-"""The demo's garments and their parts: tops, shirts, jackets, coats, dresses, bottoms.
+"""The demo's garments and their parts: tops, shirts, jackets, dresses, bottoms.
 
 Every function paints on a :class:`~datasets_tools.demo_figures.Figure` in figure units and
 registers what it paints as an instance; parts (sleeve, collar, pocket) lie on their garment.
@@ -29,7 +29,7 @@ class Worn:
 
 
 def _register(f: Figure, category: str, cloth: Cloth, length: str | None = None) -> int:
-    attributes = (cloth.attribute,)
+    attributes: tuple[int, ...] = (cloth.attribute,)
     if length:
         attributes += (ATTRIBUTE_IDS[f"{length} (length)"],)
     return f.canvas.add(Instance(category, attributes))
@@ -86,34 +86,27 @@ def _trunk(
     f.paint([outline], cloth, owner, shade=_SHADE, cast=_CAST)
 
 
-def paint_outer(
-    f: Figure, category: str, cloth: Cloth, hem_y: float, gap: float, rng: np.random.Generator
+def paint_jacket(
+    f: Figure, cloth: Cloth, hem_y: float, gap: float, rng: np.random.Generator
 ) -> Worn:
-    """Paint the two front panels of a jacket or coat; ``gap`` is half the opening's width."""
-    long = hem_y > 0.55
-    owner = _register(f, category, cloth, "knee" if long else None)
+    """Paint the two front panels of a jacket; ``gap`` is half the opening's width."""
+    owner = _register(f, "jacket", cloth)
     ease = float(rng.uniform(0.011, 0.018))
-    flare = float(rng.uniform(0.01, 0.05)) if long else 0.004
-    for side in (-1, 1):
-        outer = _side_line(f, side, [SHOULDER, 0.25, WAIST, HIP], ease)
-        if long:
-            outer.append((f.axis(hem_y) + side * (f.hip + ease + flare), hem_y))
-        else:
-            outer[-1] = (f.axis(hem_y) + side * f.half(hem_y, ease), hem_y)
-        low = f.axis(hem_y) + side * (gap * (1.7 if gap > 0 and long else 1.0))
+    for side in SIDES:
+        outer = _side_line(f, side, [SHOULDER, 0.25, WAIST, hem_y], ease)
+        low = f.axis(hem_y) + side * gap
         inner = [(low, hem_y + 0.004), (f.axis(WAIST) + side * gap, WAIST),
                  (side * max(gap, 0.004), 0.25), (side * 0.034, 0.172)]  # fmt: skip
         panel = np.array(outer + inner)
         f.paint([panel], cloth, owner, shade=_SHADE, cast=_CAST)
         edge = tone(cloth.base, 0.7)
         f.line([(low, hem_y), *inner[1:3]], 0.005, edge, within=owner, alpha=0.7)
-        if not long:
-            band = [outer[-1], (low, hem_y), (low, hem_y - 0.02), (outer[-1][0], hem_y - 0.02)]
-            f.paint([np.array(band)], tone(cloth.base, 0.78), None, within=owner)
-    y, size = (0.5, 0.06) if long else (hem_y - 0.1, 0.062)
+        band = [outer[-1], (low, hem_y), (low, hem_y - 0.02), (outer[-1][0], hem_y - 0.02)]
+        f.paint([np.array(band)], tone(cloth.base, 0.78), None, within=owner)
+    y = hem_y - 0.1
     for side in SIDES:
-        x = f.axis(y) + side * (f.half(min(y, HIP)) * 0.62 + 0.008)
-        _pocket(f, owner, cloth, x, y, size, size)
+        x = f.axis(y) + side * (f.half(y) * 0.62 + 0.008)
+        _pocket(f, owner, cloth, x, y, 0.062, 0.062)
     if gap < 0.01:
         for y in (0.3, 0.37, 0.44):
             if y < hem_y - 0.03:
@@ -144,14 +137,12 @@ def paint_sleeve(f: Figure, worn: Worn, side: int) -> None:
 
 
 def paint_collar(f: Figure, worn: Worn, kind: str) -> None:
-    """Paint a collar: ``point`` (shirt), ``stand`` (jacket) or ``wide`` (coat)."""
+    """Paint a collar: ``point`` (shirt) or ``stand`` (jacket)."""
     part = f.canvas.add(Instance("collar"))
     if kind == "point":
         leaf = [(0.002, 0.198), (0.034, 0.158), (0.052, 0.186), (0.044, 0.236)]
-    elif kind == "stand":
-        leaf = [(0.01, 0.21), (0.032, 0.152), (0.054, 0.168), (0.05, 0.205), (0.026, 0.225)]
     else:
-        leaf = [(0.006, 0.29), (0.034, 0.155), (0.062, 0.185), (0.074, 0.232), (0.045, 0.262)]
+        leaf = [(0.01, 0.21), (0.032, 0.152), (0.054, 0.168), (0.05, 0.205), (0.026, 0.225)]
     shapes = [np.array([(side * x, y) for x, y in leaf]) for side in SIDES]
     light = np.mean(worn.cloth.base) < 70
     cloth = Cloth("plain", tone(worn.cloth.base, 1.22 if light else 0.84), worn.cloth.accent)

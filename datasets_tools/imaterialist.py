@@ -147,16 +147,16 @@ class _Labels:
                 f"{f' and {len(mapped.unknown) - 1} more' if len(mapped.unknown) > 1 else ''}."
                 f"{did_you_mean(name, CLASSES) or ' Use the file of iMaterialist 2019.'}"
             )
-        attributes = []
+        attributes: list[dict[str, Any]] = []
         for index, entry in enumerate(data["attributes"]):
             entry = entry if isinstance(entry, dict) else {}
-            number, name = entry.get("id"), entry.get("name")
-            if type(number) is not int or not isinstance(name, str):
+            attribute_id, attribute = entry.get("id"), entry.get("name")
+            if type(attribute_id) is not int or not isinstance(attribute, str):
                 raise AnnotationError(
                     f"{path}: attributes[{index}]: a whole number 'id' and a text 'name' "
-                    f"expected, got {number!r} and {name!r}. Mend the entry."
+                    f"expected, got {attribute_id!r} and {attribute!r}. Mend the entry."
                 )
-            attributes.append({"id": number, "name": name})
+            attributes.append({"id": attribute_id, "name": attribute})
         name_of_id = {number: CLASSES[label] for number, label in mapped.label_of_id.items()}
         return cls(name_of_id, attributes, frozenset(entry["id"] for entry in attributes))
 

@@ -168,8 +168,9 @@ def split_coco(
         if image["file_name"] in split_of:
             parts[split_of[image["file_name"]]]["images"].append(image)
     for annotation in annotations:
-        split = split_of.get(name_of[annotation["image_id"]])
-        if split is not None:
+        file_name = name_of[annotation["image_id"]]
+        if file_name in split_of:
+            split = split_of[file_name]
             parts[split]["annotations"].append(annotation)
             report.n_per_category[category_of[annotation["category_id"]]][split] += 1
     report.n_images = {split: len(part["images"]) for split, part in parts.items()}
@@ -256,7 +257,8 @@ def _check_groups(
     index: _NameIndex, split_of: Mapping[str, str], groups: Iterable[Sequence[str]]
 ) -> None:
     for group in groups:
-        found = {name: split_of[name] for name in map(index.find, group) if name in split_of}
+        names = {name for name in map(index.find, group) if name is not None}
+        found = {name: split_of[name] for name in names if name in split_of}
         if len(set(found.values())) > 1:
             where = ", ".join(f"{name} in {split}" for name, split in sorted(found.items()))
             raise AnnotationError(

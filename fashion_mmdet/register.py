@@ -3,9 +3,11 @@
 Configs name it in ``custom_imports``; after it, every type they name by string is known.
 """
 
-import fashion_mmdet.datasets
-import fashion_mmdet.engine
-import fashion_mmdet.evaluation
-import fashion_mmdet.hooks
-import fashion_mmdet.transforms
+import fashion_mmdet.datasets  # noqa: F401
+import fashion_mmdet.engine  # noqa: F401
+import fashion_mmdet.evaluation  # noqa: F401
+import fashion_mmdet.transforms  # noqa: F401
 import fashion_mmdet.visualization  # noqa: F401
+from fashion_mmdet.hooks import latest_checkpoint
+
+__all__ = ["latest_checkpoint"]  # for the commands, which import the rooms through here

@@ -59,9 +59,9 @@ def test_promised_recipes_are_there() -> None:
         "fashion/mask_rcnn_r50_ms_3x.py",
         "fashion/mask_rcnn_r50_notebook.py",
         "fashion/mask_rcnn_r18_cpu.py",
-        "ccp/mask_rcnn_r50.py",
-        "ccp/mask_rcnn_r101.py",
-        "demo/mask_rcnn_r18.py",
+        "ccp/mask_rcnn_r50_ccp.py",
+        "ccp/mask_rcnn_r101_ccp.py",
+        "demo/mask_rcnn_r18_demo.py",
     }
 
 

@@ -18,7 +18,7 @@ import pytest
 pytestmark = [pytest.mark.mm, pytest.mark.slow]
 
 REPO = Path(__file__).resolve().parent.parent
-CONFIG = str(REPO / "configs" / "demo" / "mask_rcnn_r18.py")
+CONFIG = str(REPO / "configs" / "demo" / "mask_rcnn_r18_demo.py")
 BIN = Path(sys.executable).parent
 #: two epochs of four iterations, deterministic: no worker processes, no shuffled leftovers
 SHORT = [

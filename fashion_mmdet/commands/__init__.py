@@ -56,7 +56,7 @@ def run(function: Callable[[list[str]], int | None], argv: Sequence[str]) -> int
         return 1
     except OSError as error:  # a full disk, a folder that may not be written
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
+        print(f"error: {place}{str(error.strerror or error).rstrip('.')}.", file=sys.stderr)
         return 1
     except ValueError as error:
         # compat has an error type of its own, because it may import nothing of ours.

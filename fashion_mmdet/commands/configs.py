@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
@@ -12,16 +13,31 @@ from fashion_mmdet.commands.options import merge_options
 from fashion_mmdet.core.errors import ConfigError
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that ``train`` and ``test`` share, under mmdet's names."""
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (work_dirs/<config>)")
+class _Options(DictAction):
+    """mmengine's ``KEY=VALUE`` reader; what it cannot read is wrong usage, not a traceback."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__call__(parser, *args, **kwargs)
+        except (ValueError, AssertionError) as error:
+            parser.error(f"--cfg-options: KEY=VALUE expected, got {args[1]} ({error})")
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=_Options,
         metavar="KEY=VALUE",
         help="override config keys; an unknown key is refused",
     )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that ``train`` and ``test`` share, under mmdet's names."""
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (work_dirs/<config>)")
+    add_config_options(parser)
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
@@ -42,16 +58,22 @@ def load_config(args: argparse.Namespace) -> Config:
         raise ConfigError(
             f"{path}: a config file (.py) expected, found none. The recipes are in configs/."
         )
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
     try:
         cfg = Config.fromfile(str(path))
-    except (SyntaxError, KeyError, FileNotFoundError, ImportError) as error:
+    except Exception as error:  # a config is a program: it can die of anything
         raise ConfigError(
             f"{path}: a readable config expected, got {type(error).__name__}: {error}."
         ) from error
+    missing = [key for key in ("model", "train_dataloader", "test_dataloader") if key not in cfg]
+    if missing:
+        raise ConfigError(
+            f"{path}: a whole recipe expected, got one without {', '.join(missing)}. The files "
+            "in configs/_base_ are bricks; take one that is built of them."
+        )
     merge_options(cfg, args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
+    cfg.launcher = getattr(args, "launcher", "none")
+    if getattr(args, "work_dir", None) is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / path.stem)

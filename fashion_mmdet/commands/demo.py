@@ -18,7 +18,7 @@ from pathlib import Path
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import read_json, write_text
 
-CONFIG = Path("configs/demo/mask_rcnn_r18.py")
+CONFIG = Path("configs/demo/mask_rcnn_r18_demo.py")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,8 +42,10 @@ def main(argv: Sequence[str]) -> int:
             f"{CONFIG} here). cd to your clone first."
         )
     work_dir = Path(args.work_dir)
-    if (work_dir / "report.md").exists() and not args.force:
-        raise FashionError(f"{work_dir}: no earlier demo expected, found one. Use --force.")
+    data = _data_root()
+    for made in (work_dir / "report.md", data / "raw"):
+        if made.exists() and not args.force:
+            raise FashionError(f"{made}: no earlier demo expected, found one. Use --force.")
     start = time.perf_counter()
     took: list[tuple[str, float]] = []
     checkpoint = work_dir / "last.pth"
@@ -58,11 +60,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _data_root() -> Path:
+    return Path(os.environ.get("FASHION_DATA", "data")) / "demo"
+
+
 def _steps(
     args: argparse.Namespace, work_dir: Path, checkpoint: Path
 ) -> list[tuple[str, list[str]]]:
-    root = Path(os.environ.get("FASHION_DATA", "data")) / "demo"
-    raw, annotations = root / "raw", root / "annotations"
+    raw, annotations = _data_root() / "raw", _data_root() / "annotations"
     train = ["train", str(CONFIG), "--work-dir", str(work_dir), "--cfg-options",
              f"randomness.seed={args.seed}"]
     if args.epochs:
@@ -83,8 +88,8 @@ def _steps(
         ("train", train),
         ("test", ["test", str(CONFIG), str(checkpoint), "--work-dir", str(work_dir / "test"),
                   "--out", str(work_dir / "test.json"), "--force"]),
-        ("pictures", ["show", str(CONFIG), str(checkpoint), "--work-dir", str(work_dir / "test"),
-                      "--out", str(work_dir / "pictures"), "--count", "8", "--force"]),
+        ("pictures", ["show", str(CONFIG), str(checkpoint), "--out",
+                      str(work_dir / "pictures"), "--count", "8", "--force"]),
     ]
 
 

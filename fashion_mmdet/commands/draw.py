@@ -22,7 +22,7 @@ def draw_test_images(
     Args:
         cfg: a training config; its test dataset and model are used.
         checkpoint: a .pth file of that model.
-        out: folder for ``<photo's name>.png``.
+        out: folder for ``<image id>_<photo's name>.png``.
         count: how many; fewer where the test set is smaller.
         score: predictions below are not drawn.
     """
@@ -46,7 +46,7 @@ def draw_test_images(
         with torch.no_grad():
             sample: Any = model.test_step(pseudo_collate([item]))[0]
         image = mmcv.imfrombytes(get(sample.img_path), channel_order="rgb")
-        name = f"{Path(sample.img_path).stem}.png"
+        name = f"{sample.img_id}_{Path(sample.img_path).stem}.png"
         visualizer.add_datasample(
             name, image, sample, pred_score_thr=score, out_file=str(out / name)
         )

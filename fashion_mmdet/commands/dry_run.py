@@ -10,17 +10,26 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from fashion_mmdet.core.errors import ConfigError
+
 
 def dry_run(cfg: Config) -> int:
     """Build the run in a temporary folder, train one batch, print what a run would be."""
     from fashion_mmdet.commands.train import build_runner
+    from fashion_mmdet.register import latest_checkpoint
 
     target = cfg.work_dir
     cfg = cfg.copy()
     cfg.train_dataloader.num_workers = 0
     cfg.train_dataloader.persistent_workers = False
+    for key in ("prefetch_factor", "multiprocessing_context"):  # worker processes only
+        cfg.train_dataloader.pop(key, None)
     if "wandb" in cfg:
+        check_wandb_mode(cfg.wandb.mode)
         cfg.wandb.mode = "off"
+    if cfg.get("resume") and not cfg.get("load_from"):
+        found = latest_checkpoint(target)
+        cfg.load_from = str(found) if found else None
     with tempfile.TemporaryDirectory(prefix="fashion-dry-run-") as folder:
         cfg.work_dir = folder
         runner = build_runner(cfg)
@@ -28,8 +37,11 @@ def dry_run(cfg: Config) -> int:
         runner._train_loop = loop
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+        runner.call_hook("before_run")
         runner._init_model_weights()
         runner.load_or_resume()
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
         batch = next(iter(loop.dataloader))
         runner.model.train()
         start = time.perf_counter()
@@ -45,6 +57,12 @@ def dry_run(cfg: Config) -> int:
     return 1 if bad else 0
 
 
+def check_wandb_mode(mode: str) -> None:
+    """Refuse a W&B mode that the run itself would refuse."""
+    if mode not in ("off", "offline", "online"):
+        raise ConfigError(f"wandb.mode: 'off', 'offline' or 'online' expected, got {mode!r}.")
+
+
 def _summary(
     runner: Any, loop: Any, batch: dict, losses: dict, seconds: float, target: str
 ) -> list[str]:
@@ -58,7 +76,8 @@ def _summary(
         "dry run: nothing was written.",
         f"  model      {type(runner.model).__name__}, {trained / 1e6:.1f} M of "
         f"{sum(p.numel() for p in parameters) / 1e6:.1f} M parameters trained",
-        f"  weights    {runner._load_from or 'none'}",
+        f"  weights    {runner._load_from or 'none'}"
+        + (f", resumed after epoch {runner.epoch}" if runner._resume else ""),
         f"  data       {len(dataset)} images, {len(dataset.metainfo['classes'])} classes, "
         f"batch {images} x {runner.world_size} processes",
         f"  schedule   {loop.max_epochs} epochs, {loop.max_iters} iterations, "

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         faults.append("Python 3.10 to 3.13 is needed. Make the environment with one of these.")
     rows += [_package(name, *bounds, faults) for name, bounds in PACKAGES.items()]
     rows += [("operators", _operators(faults)), ("device", _device(faults))]
-    rows += [("wandb", _wandb()), ("disk", _disk(faults))]
+    rows += [("wandb", _wandb(faults)), ("disk", _disk(faults))]
     for name, value in rows:
         print(f"{name:<16}{value}")
     print()
@@ -84,6 +84,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _operators(faults: list[str]) -> str:
     from fashion_mmdet.compat import operators_finder
 
+    for name in ("FASHION_COMPAT", "TORCH_DEVICE_BACKEND_AUTOLOAD"):
+        if os.environ.get(name) == "0":
+            faults.append(
+                f"{name}=0 turns off the operators and the safe reading of checkpoints. Unset it."
+            )
+            return "turned off"
     try:
         import mmcv.ops  # noqa: F401
 
@@ -114,8 +120,10 @@ def _device(faults: list[str]) -> str:
     return f"CPU, {os.cpu_count()} cores"
 
 
-def _wandb() -> str:
+def _wandb(faults: list[str]) -> str:
     mode = os.environ.get("FASHION_WANDB", "off")
+    if mode not in ("off", "offline", "online"):
+        faults.append(f"FASHION_WANDB: off, offline or online expected, got {mode!r}.")
     logged_in = "WANDB_API_KEY" in os.environ or _in_netrc()
     return f"{mode} (FASHION_WANDB), {'logged in' if logged_in else 'not logged in'}"
 

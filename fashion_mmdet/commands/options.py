@@ -47,6 +47,12 @@ def check_key(cfg: Config, key: str) -> None:
     """Raise :class:`ConfigError` unless the dotted ``key`` means something in ``cfg``."""
     node: Any = cfg._cfg_dict
     parts = key.split(".")
+    if parts[0] in node and parts[0] not in _top_level():
+        raise ConfigError(
+            f"--cfg-options {key}: a key that a run reads expected, got {parts[0]!r}, a variable "
+            "of the config files: they have used it already, so changing it here changes nothing."
+            f" {_INSTEAD.get(parts[0], 'Set the keys that it went into.')}"
+        )
     for depth, part in enumerate(parts):
         where = f"--cfg-options {key}"
         if isinstance(node, (list, tuple)):
@@ -65,6 +71,8 @@ def check_key(cfg: Config, key: str) -> None:
         if part in node:
             node = node[part]
             continue
+        if parts[depth - 1] == "custom_keys":
+            return  # names of parameters, which only the built model knows
         valid, complete = _accepted(node, parts[:depth])
         if part in valid or not complete:
             return  # a parameter that the config leaves at its default
@@ -100,11 +108,32 @@ _UNTYPED: dict[str, Any] = {
 }
 
 
+#: variable of our config files -> what to set instead
+_INSTEAD = {
+    "data_root": "Set FASHION_DATA, or train_dataloader.dataset.data_root and its fellows.",
+    "place": "Set FASHION_DATA, or train_dataloader.dataset.data_root and its fellows.",
+    "train_pipeline": "Set train_dataloader.dataset.pipeline.",
+    "test_pipeline": "Set test_dataloader.dataset.pipeline and val_dataloader.dataset.pipeline.",
+    "num_classes": "Set model.roi_head.bbox_head.num_classes and mask_head's.",
+    "backbone_weights": "Set FASHION_BACKBONE, or model.backbone.init_cfg.checkpoint.",
+    "vis_backends": "Set visualizer.vis_backends.",
+}
+
+
+def _top_level() -> set[str]:
+    """Return the top-level keys that mmengine's runner, mmdet's tools or ours read."""
+    runner = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
+    return runner | {
+        "weights", "wandb", "runner_type", "custom_imports", "find_unused_parameters",
+        "model_wrapper_cfg", "sync_bn", "compile", "tta_model", "tta_pipeline",
+    }  # fmt: skip
+
+
 def _accepted(node: Mapping[str, Any], path: list[str]) -> tuple[set[str], bool]:
     """Return the names valid in ``node``, and whether that list is complete."""
     valid = set(node)
     if not path:
-        return valid | set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}, True
+        return _top_level(), True
     name = node.get("type")
     if name is None:
         known = _UNTYPED.get(path[-1], set())

@@ -6,21 +6,21 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_mmdet.commands.configs import add_run_arguments, load_config
+from fashion_mmdet.commands.configs import add_config_options, load_config
 from fashion_mmdet.core.errors import ConfigError, FashionError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Draw the first ``--count`` test images that have instances."""
+    """Draw ``--count`` test images, evenly spread over the set."""
     parser = argparse.ArgumentParser(
         prog="fashion show",
         description="Draw ground truth (left) beside predictions (right) for test images.",
-        epilog="Example: fashion show configs/demo/mask_rcnn_r18.py "
-        "work_dirs/mask_rcnn_r18/epoch_8.pth --out pictures",
+        epilog="Example: fashion show configs/demo/mask_rcnn_r18_demo.py "
+        "work_dirs/demo/last.pth --out pictures",
     )
     parser.add_argument("config", help="a file of configs/")
     parser.add_argument("checkpoint", help="a .pth file")
-    add_run_arguments(parser)
+    add_config_options(parser)
     parser.add_argument("--out", required=True, help="folder for the PNG files")
     parser.add_argument("--count", type=int, default=8, help="how many (default 8)")
     parser.add_argument("--score", type=float, default=0.5, help="lowest score drawn (0.5)")

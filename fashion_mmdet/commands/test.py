@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fashion_mmdet.commands.configs import add_run_arguments, load_config
 from fashion_mmdet.core.errors import ConfigError
-from fashion_mmdet.core.files import refuse_overwrite, write_json
+from fashion_mmdet.core.files import refuse_overwrite, require_writable, write_json
 
 
 def main(argv: Sequence[str]) -> int:
@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fashion test",
         description="Evaluate a checkpoint on the config's test set.",
-        epilog="Example: fashion test configs/ccp/mask_rcnn_r50.py "
+        epilog="Example: fashion test configs/ccp/mask_rcnn_r50_ccp.py "
         "work_dirs/mask_rcnn_r50/epoch_12.pth --out result.json",
     )
     parser.add_argument("config", help="a file of configs/")
@@ -29,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"checkpoint: a .pth file expected, found no {args.checkpoint}.")
     if args.out:
         refuse_overwrite(args.out, args.force)
+        require_writable(args.out)
 
     cfg = load_config(args)
     cfg.load_from, cfg.resume = args.checkpoint, False

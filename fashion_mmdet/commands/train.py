@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fashion train",
         description="Train a config.",
-        epilog="Example: fashion train configs/ccp/mask_rcnn_r50.py --resume "
+        epilog="Example: fashion train configs/ccp/mask_rcnn_r50_ccp.py --resume "
         "--cfg-options train_dataloader.batch_size=8",
     )
     parser.add_argument("config", help="a file of configs/")

@@ -146,6 +146,7 @@ def _annotation(
                 faults.append(str(error))
                 return None
     if box is None:
+        assert rle is not None  # else it was left out above
         box = box_xywh(rle)
         report["box derived from the mask"] += 1
     if area is None and rle is not None:
@@ -222,8 +223,8 @@ def average_precision(
     }
     members: dict[str, list[float]] = {}
     for label, value in of_label.items():
-        if truth.groups[label] is not None:
-            members.setdefault(truth.groups[label], []).append(value)
+        if (group := truth.groups[label]) is not None:
+            members.setdefault(group, []).append(value)
     return AveragePrecision(
         summary=_summary(curves),
         of_label=of_label,

@@ -36,8 +36,8 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with os.fdopen(fd, mode, **text) as stream:
+        encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+        with os.fdopen(fd, mode, encoding=encoding, newline=newline) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -103,6 +103,15 @@ def inside(root: str | os.PathLike[str], name: str, where: str) -> Path:
             "Names in annotation files are relative and stay inside the image folder."
         )
     return Path(root) / text
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Raise :class:`FashionError` where ``path`` cannot be written: before the work, not after."""
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise FashionError(f"{path}: a place that can be written expected, {folder} cannot be.")
 
 
 def refuse_overwrite(path: str | os.PathLike[str], force: bool) -> None:

@@ -346,7 +346,7 @@ def _from_counts(counts: np.ndarray, height_px: int, width_px: int) -> dict[str,
 def _from_polygons(polygons: Any, height_px: int, width_px: int, where: str) -> dict[str, Any]:
     # pycocotools walks every edge pixel by pixel, so a coordinate of 1e9 would take all memory.
     reach = max(height_px, width_px)
-    checked = []
+    checked: list[list[float]] = []
     for polygon in polygons:
         try:
             points = np.asarray(polygon, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 import zipfile
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from fashion_mmdet.core.files import atomic_open
 from .plain import HISTORY_FORMAT, pack_history, plain, unpack_history
 from .rng import rng_state, set_rng_state
 
+_UNFINISHED = re.compile(r"\.(?:(?:epoch|iter|best)_.*\.pth|last_checkpoint)\..*\.part")
 _NUMBERED = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
 
 
@@ -86,8 +88,10 @@ class FashionCheckpointHook(CheckpointHook):
                 self._forget_best(key)
         if is_main_process() and Path(self.out_dir).is_dir():
             for part in Path(self.out_dir).glob(".*.part"):
-                part.unlink(missing_ok=True)  # left by a save that was killed
-                runner.logger.info(f"{part}: an unfinished file, removed.")
+                # Left by a save that was killed. A fresh one may be another run's, being written.
+                if _UNFINISHED.match(part.name) and time.time() - part.stat().st_mtime > 3600:
+                    part.unlink(missing_ok=True)
+                    runner.logger.info(f"{part}: an unfinished checkpoint, removed.")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Put the random generators where the last training epoch left them."""
@@ -118,9 +122,15 @@ class FashionCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Bring the log history back; keep the random generators for a resume by epoch."""
+        meta = checkpoint.get("meta")
+        if runner._resume and not (isinstance(meta, dict) and "epoch" in meta and "iter" in meta):
+            raise CheckpointError(
+                f"--resume {runner._load_from}: a checkpoint of a training run expected, got "
+                "weights alone. Start from weights with FASHION_WEIGHTS=<file> instead."
+            )
         if isinstance(checkpoint.get("message_hub"), dict):
             unpack_history(checkpoint["message_hub"])
-        state, meta = checkpoint.pop("rng_state", None), checkpoint.get("meta")
+        state = checkpoint.pop("rng_state", None)
         if state is None or not isinstance(meta, dict) or not self.by_epoch:
             return
         if get_world_size() == 1 and isinstance(meta.get("epoch"), int):
@@ -198,7 +208,8 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
 
     That is the one ``last_checkpoint`` names, if it can be read to its end; otherwise the most
     recently written ``epoch_*.pth`` or ``iter_*.pth`` that can. (Best checkpoints have no
-    optimizer state.) A named file that has moved is also looked for in ``work_dir`` itself.
+    optimizer state.) A file of that name in ``work_dir`` itself comes first: a copied work dir
+    goes on from its own.
 
     Raises:
         CheckpointError: where there are checkpoints and none can be read; starting anew would
@@ -206,7 +217,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     """
     folder = Path(work_dir)
     pointed = _pointed_to(folder)
-    candidates = [] if pointed is None else [pointed, folder / pointed.name]
+    candidates = [] if pointed is None else [folder / pointed.name, pointed]
     numbered = [(p, m) for p in folder.glob("*_*.pth") if (m := _NUMBERED.fullmatch(p.name))]
     numbered.sort(key=lambda pm: (pm[0].stat().st_mtime_ns, int(pm[1][1])), reverse=True)
     candidates += [path for path, _match in numbered]

@@ -13,6 +13,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from fashion_mmdet.core.errors import CheckpointError
+
 _MAX_GROUPS = 8
 
 
@@ -29,18 +31,20 @@ class WeightsReportHook(Hook):
 
     def __init__(self) -> None:
         self._report: str | None = None
-        self._poor = True
+        self._filled: set[str] = set()
         self._told = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the file with the model; the report follows when the loop starts."""
         weights = checkpoint.get("state_dict", checkpoint)
-        lines, loaded = compare(_bare(runner), weights)
+        lines, self._filled = compare(_bare(runner), weights)
         verb = "resumed from" if runner._resume else "loaded from"
         self._report = f"weights: {verb} {_source(runner)}: " + "\n  ".join(lines)
-        self._poor = loaded == 0
-        if loaded == 0:
-            self._report += "\n  NOTHING in that file fits this model."
+        if not self._filled:
+            raise CheckpointError(
+                f"{_source(runner)}: weights of this model expected, got a file of {len(weights)} "
+                "tensors of which none fits. Does the checkpoint belong to this config?"
+            )
 
     def before_train(self, runner: Runner) -> None:
         self._tell(runner)
@@ -59,10 +63,17 @@ class WeightsReportHook(Hook):
             "weights: from nothing (no checkpoint, no COCO weights): "
             f"{_initialisation(_bare(runner))}."
         )
-        (runner.logger.warning if self._poor else runner.logger.info)(report)
+        (runner.logger.info if self._report else runner.logger.warning)(report)
+        stuck = frozen_and_random(_bare(runner), self._filled)
+        if stuck:
+            runner.logger.warning(
+                f"weights: {len(stuck)} frozen tensors start random and will never learn "
+                f"({stuck[0]}, ...). Give weights that hold them, or set "
+                "model.backbone.frozen_stages=-1."
+            )
 
 
-def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], int]:
+def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], set[str]]:
     """Compare a file's state dict with a model by name and shape.
 
     Args:
@@ -70,7 +81,7 @@ def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], int]:
         weights: name -> tensor; a leading ``module.`` is ignored, as mmengine ignores it.
 
     Returns:
-        The lines of a report, and the number of the model's tensors that the file fills.
+        The lines of a report, and the names of the model's tensors that the file fills.
         Counters of batches (``num_batches_tracked``) are left out of the account.
     """
     have = {k.removeprefix("module."): tuple(getattr(v, "shape", ())) for k, v in weights.items()}
@@ -94,7 +105,19 @@ def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], int]:
         )
     lines += [f"not in the file: {group} ({count})" for group, count in _groups(absent)]
     lines += [f"not in the model: {group} ({count})" for group, count in _groups(unused)]
-    return lines, len(loaded)
+    return lines, set(loaded)
+
+
+def frozen_and_random(model: nn.Module, filled: set[str]) -> list[str]:
+    """Return parameters that want no gradient and that neither a file nor ``init_cfg`` fills."""
+    pretrained = tuple(f"{name}." if name else "" for name, _cfg in _pretrained(model))
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+        and name not in filled
+        and not (pretrained and name.startswith(pretrained))
+    ]
 
 
 def _groups(names: Iterable[str]) -> list[tuple[str, int]]:
@@ -109,13 +132,18 @@ def _groups(names: Iterable[str]) -> list[tuple[str, int]]:
 
 def _initialisation(model: nn.Module) -> str:
     """Name the modules with pretrained weights of their own; all else is random."""
-    pretrained = []
+    pretrained = [f"{name or 'model'} from {c.get('checkpoint')}" for name, c in _pretrained(model)]
+    return ", ".join([*pretrained, "the rest random" if pretrained else "all random"])
+
+
+def _pretrained(model: nn.Module) -> list[tuple[str, dict[str, Any]]]:
+    found = []
     for name, module in model.named_modules():
         init_cfg = getattr(module, "init_cfg", None)
         for cfg in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
             if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-                pretrained.append(f"{name or 'model'} from {cfg.get('checkpoint')}")
-    return ", ".join([*pretrained, "the rest random" if pretrained else "all random"])
+                found.append((name, cfg))
+    return found
 
 
 def _bare(runner: Runner) -> nn.Module:

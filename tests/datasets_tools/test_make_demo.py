@@ -188,8 +188,19 @@ def test_make_demo_every_category_is_frequent():
         seen = {i.shoe_type or i.category for i, _ in draw_scene(0, index, (64, 96))[1]}
         counts.update(seen)
     assert set(SHOE_TYPES) < set(counts)
-    assert 16 <= len(counts) <= 20
+    assert len(set(counts) - set(SHOE_TYPES)) == 14  # as the module's docstring says
     assert min(counts.values()) >= 3, counts
+
+
+def test_make_demo_shoes_and_bags_fill_half_their_boxes():
+    filled: dict[str, list[float]] = {}
+    for index in range(24):
+        for instance, mask in draw_scene(0, index, (160, 224))[1]:
+            rows, columns = np.nonzero(mask)
+            share = mask.sum() / ((np.ptp(rows) + 1) * (np.ptp(columns) + 1))
+            filled.setdefault(instance.shoe_type or instance.category, []).append(share)
+    for name in (*SHOE_TYPES, "shoe", "bag, wallet"):
+        assert np.median(filled[name]) >= 0.5, (name, filled[name])
 
 
 # --- the canvas ------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ backbone_weights = "{{$FASHION_BACKBONE:torchvision://resnet18}}"
 model = dict(
     backbone=dict(
         depth=18,
+        frozen_stages=-1 if backbone_weights == "none" else 1,
+        norm_eval=backbone_weights != "none",
         init_cfg=(
             None
             if backbone_weights == "none"

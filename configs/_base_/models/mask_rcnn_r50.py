@@ -8,13 +8,18 @@ _base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
 
 num_classes = 49
 
+weights = "{{$FASHION_WEIGHTS:https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_2x_coco/mask_rcnn_r50_fpn_2x_coco_bbox_mAP-0.392__segm_mAP-0.354_20200505_003907-3e542a40.pth}}"  # noqa: E501
+
 model = dict(
-    # The COCO checkpoint brings the backbone along; a second download would be thrown away.
-    backbone=dict(init_cfg=None),
+    backbone=dict(
+        # The COCO checkpoint brings the backbone along; a second download would be thrown away.
+        init_cfg=None,
+        # From nothing, a frozen stage or frozen batch statistics would stay random for good.
+        frozen_stages=-1 if weights == "none" else 1,
+        norm_eval=weights != "none",
+    ),
     roi_head=dict(
         bbox_head=dict(num_classes=num_classes),
         mask_head=dict(num_classes=num_classes),
     ),
 )
-
-weights = "{{$FASHION_WEIGHTS:https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_2x_coco/mask_rcnn_r50_fpn_2x_coco_bbox_mAP-0.392__segm_mAP-0.354_20200505_003907-3e542a40.pth}}"  # noqa: E501

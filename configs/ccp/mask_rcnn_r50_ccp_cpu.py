@@ -1,6 +1,6 @@
 """Mask R-CNN R50 at 288 px on Clothing Co-Parsing, sized for two CPU cores.
 
-    FASHION_BACKBONE=resnet50_caffe.pth fashion train configs/ccp/mask_rcnn_r50_cpu.py
+    FASHION_BACKBONE=resnet50_caffe.pth fashion train configs/ccp/mask_rcnn_r50_ccp_cpu.py
 
 Three stages of a caffe-style ResNet-50 (BGR, mean subtracted, no scaling) under a 128-channel
 FPN, batch 2. The backbone's weights come from OpenMMLab's copy of Detectron2's by default.
@@ -18,13 +18,18 @@ model = dict(
     data_preprocessor=dict(mean=[103.939, 116.779, 123.68], std=[1, 1, 1], bgr_to_rgb=False),
     backbone=dict(
         depth=50,
-        frozen_stages=2,  # a third of the backbone's work, for layers that change least
+        # Two stages frozen: a third of the backbone's work, for layers that change least.
+        frozen_stages=-1 if backbone_weights == "none" else 2,
         num_stages=3,
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
         out_indices=(0, 1, 2),
         style="caffe",
-        init_cfg=dict(checkpoint=backbone_weights),
+        init_cfg=(
+            None
+            if backbone_weights == "none"
+            else dict(_delete_=True, type="Pretrained", checkpoint=backbone_weights)
+        ),
     ),
     neck=dict(in_channels=[256, 512, 1024]),
     # Anchors of 16 to 256 px: at this size a shoe is 15 to 30 px long and no photo holds 512.

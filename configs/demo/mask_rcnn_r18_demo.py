@@ -13,7 +13,7 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-backbone_weights = "none"
+weights = backbone_weights = "none"  # whatever the environment says
 model = dict(
     # From nothing: every stage learns, and batch statistics are the batch's own.
     # Half the width throughout: figures of 160 x 224 px, minutes to spend.
@@ -34,10 +34,10 @@ model = dict(
     ),
 )
 
-train_cfg = dict(max_epochs=6, val_interval=6)
+train_cfg = dict(max_epochs=8, val_interval=8)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", begin=0, end=6, by_epoch=True, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", begin=0, end=8, by_epoch=True, convert_to_iter_based=True),
 ]
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=None)

@@ -1,8 +1,8 @@
 """Mask R-CNN R50-FPN, 1x, on Clothing Co-Parsing, from COCO weights, for a GPU.
 
-    mim train mmdet configs/ccp/mask_rcnn_r50.py
+    mim train mmdet configs/ccp/mask_rcnn_r50_ccp.py
 
-Expected: not run (no GPU at hand). The recipe that was run is mask_rcnn_r50_cpu.py.
+Expected: not run (no GPU at hand). The recipe that was run is mask_rcnn_r50_ccp_cpu.py.
 """
 
 _base_ = [
