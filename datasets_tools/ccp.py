@@ -18,7 +18,6 @@ import argparse
 import csv
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,11 +35,13 @@ from datasets_tools.report import (
     ConversionReport,
     add_max_bad_rows,
     exit_code,
+    say,
+    sweep,
 )
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError, did_you_mean
-from fashion_mmdet.core.files import refuse_overwrite
+from fashion_mmdet.core.files import refuse_overwrite, refuse_own_input
 
 #: Instances smaller than 8 x 8 pixels are slips of the annotation tool: counted, not written.
 MIN_INSTANCE_PX = 64
@@ -230,12 +231,14 @@ def convert(
         progress: show a progress bar.
 
     Raises:
-        FashionError: if ``out_path`` exists, more than ``max_bad_rows`` photos are bad, or none
-            can be used.
+        FashionError: if ``out_path`` exists or is an input, more than ``max_bad_rows`` photos are
+            bad, or none can be used.
     """
     root, out_path = Path(root), Path(out_path)
+    list_path, name = root / "label_list.mat", out_path.name
+    inputs = (list_path, root / "photos" / name, root / "annotations" / "pixel-level" / name)
+    refuse_own_input(out_path, *inputs)
     refuse_overwrite(out_path, force)
-    list_path = root / "label_list.mat"
     labels = match_labels(read_label_list(list_path), read_map(), where=str(list_path))
     stems, notes = _stems(root)
     bad, tally = BadRows(max_bad_rows, str(root)), _Tally()
@@ -436,6 +439,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert as ``args`` say and print the report; return the exit code."""
+    sweep(args.out)
     report = convert(
         args.root,
         args.out,
@@ -444,7 +448,7 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         progress=True,
     )
-    print(report.summary())
+    say(report.summary())
     return 0
 
 
@@ -461,4 +465,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -15,7 +15,6 @@ import argparse
 import csv
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,19 +30,23 @@ from datasets_tools.report import (
     ConversionReport,
     add_max_bad_rows,
     exit_code,
+    say,
+    sweep,
 )
 from fashion_mmdet.core.coco import CocoWriter, map_categories
 from fashion_mmdet.core.errors import (
     AnnotationError,
     FashionError,
+    MaskError,
     OntologyError,
     did_you_mean,
 )
-from fashion_mmdet.core.files import inside, read_json, refuse_overwrite
+from fashion_mmdet.core.files import inside, read_json, refuse_overwrite, refuse_own_input
 from fashion_mmdet.core.ontology import CLASSES, coco_categories
-from fashion_mmdet.core.rle import RunLengthError, area_px, box_xywh, kaggle_to_coco
+from fashion_mmdet.core.rle import area_px, box_xywh, kaggle_to_coco
 
 COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
+_MOST_SIDE_PX = 65535  # of a JPEG, which all photos of the dataset are
 _CLASS_ID = re.compile(r"[0-9]{1,9}(?:_[0-9]{1,9})*")
 
 
@@ -85,6 +88,7 @@ def convert_2019(
         FashionError: for files that cannot be read, a missing column, an unknown category name
             or too many bad rows.
     """
+    refuse_own_input(out_path, csv_path, descriptions_path)
     labels = _Labels.read(descriptions_path)
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, str(csv_path))
@@ -99,8 +103,9 @@ def convert_2019(
         for number, (where, line, fields) in enumerate(rows, start=1):
             try:
                 converter.add(number, where, line, rows.named(where, fields))
-            except (BadRow, RunLengthError) as error:
-                bad.add(error.kind, str(error))
+            except (BadRow, MaskError) as error:
+                # Height and Width may each be possible, and no mask as large as both.
+                bad.add(getattr(error, "kind", "size"), str(error))
         if not writer.n_annotations:
             raise AnnotationError(
                 f"{csv_path}: at least one good row expected, got none "
@@ -291,7 +296,7 @@ class _Converter:
         """Convert row ``number`` of the CSV, on ``line``.
 
         Raises:
-            BadRow: or RunLengthError; the row then has left no trace but its image's number.
+            BadRow: or MaskError; the row then has left no trace but its image's number.
         """
         image = self._image(row["ImageId"], where)
         name, attributes = self._labels.parse(row["ClassId"], where)
@@ -365,11 +370,12 @@ class _Converter:
 
     def _size(self, image: _Image, row: dict[str, str], where: str) -> tuple[int, int]:
         texts = row["Height"], row["Width"]
-        if not all(t.isascii() and t.isdigit() and len(t) < 9 and int(t) > 0 for t in texts):
+        whole = all(t.isascii() and t.isdigit() and len(t) < 9 for t in texts)
+        if not whole or not all(0 < int(t) <= _MOST_SIDE_PX for t in texts):
             raise BadRow(
                 "size",
-                f"{where}: Height and Width in whole pixels expected, got {_short(texts[0])} and "
-                f"{_short(texts[1])}. Mend the row.",
+                f"{where}: Height and Width in whole pixels, 1 to {_MOST_SIDE_PX}, expected, "
+                f"got {_short(texts[0])} and {_short(texts[1])}. Mend the row.",
             )
         size_hw = int(texts[0]), int(texts[1])
         if image.photo:
@@ -415,6 +421,7 @@ def run(args: argparse.Namespace) -> int:
             "photos unchecked with --no-check-photos."
         )
     refuse_overwrite(args.out, args.force)
+    sweep(args.out)
     report = convert_2019(
         args.csv,
         args.descriptions,
@@ -423,7 +430,7 @@ def run(args: argparse.Namespace) -> int:
         max_bad_rows=args.max_bad_rows,
         check_photos=args.check_photos,
     )
-    print(report.summary())
+    say(report.summary())
     return 0
 
 
@@ -440,4 +447,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

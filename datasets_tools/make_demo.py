@@ -46,6 +46,7 @@ from fashion_mmdet.core.rle import coco_to_kaggle, encode_mask
 from .demo_canvas import Instance
 from .demo_cloth import ATTRIBUTES
 from .demo_scenes import draw_scene
+from .report import exit_code, say, sweep
 
 #: Raised by one whenever the drawing changes, so that figures on the demo name their data.
 VERSION = 2
@@ -254,11 +255,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the demo set that ``args`` describe; returns the exit code."""
+    sweep(args.out, folder_of=frozenset(_CONTENT))
     made = make_demo(
         args.out, images=args.images, seed=args.seed, size_wh=tuple(args.size),
         force=args.force, progress=True,
     )  # fmt: skip
-    print(
+    say(
         f"{made.images} images, {made.masks} masks of {len(made.categories)} categories "
         f"(shoe types apart) -> {args.out}"
     )
@@ -267,6 +269,10 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool on its own."""
-    parser = argparse.ArgumentParser(prog="make_demo")
+    parser = argparse.ArgumentParser(prog="python -m datasets_tools.make_demo")
     add_arguments(parser)
-    return run(parser.parse_args(argv))
+    return exit_code(run, parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

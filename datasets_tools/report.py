@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fashion_mmdet.core.errors import AnnotationError, FashionError
+from fashion_mmdet.core.files import remove_stale_parts
 
 _SHOWN_PER_KIND = 3
 
@@ -137,10 +139,27 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def say(text: str) -> None:
+    """Print ``text``; characters that the output cannot encode are escaped instead of fatal."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def sweep(*targets: str | os.PathLike[str], folder_of: frozenset[str] | None = None) -> None:
+    """Remove what killed runs left beside ``targets``, and say so; see ``remove_stale_parts``."""
+    for target in targets:
+        for path in remove_stale_parts(target, folder_of):
+            print(f"removed {path}, the leftover of a killed run", file=sys.stderr)
+
+
 def exit_code(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Call ``run(args)``; what the user can mend becomes one line on stderr and exit code 1."""
     try:
         return run(args)
     except FashionError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
         return 1

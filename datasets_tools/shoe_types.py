@@ -10,21 +10,21 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, exit_code
+from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, exit_code, say, sweep
 from fashion_mmdet.core.coco import map_categories, read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError, did_you_mean
-from fashion_mmdet.core.files import read_json, refuse_overwrite, write_json
+from fashion_mmdet.core.files import read_json, refuse_overwrite, refuse_own_input, write_json
 from fashion_mmdet.core.ontology import SHOE_TYPES, coco_categories
 
 COLUMNS = ("image", "mask", "shoe_type")
 _PARENT = "shoe"
+_MORE = "(more fields)"
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,11 @@ def relabel_shoes(
         max_bad_rows: how many bad rows are skipped; one more stops the work.
 
     Raises:
-        FashionError: for files that cannot be read, an ``out_path`` that is ``ann_path``, or too
+        FashionError: for files that cannot be read, an ``out_path`` that is one of them, or too
             many bad rows; nothing is written then.
     """
+    refuse_own_input(out_path, ann_path, labels_path)
     data = read_coco(ann_path)
-    if Path(out_path).exists() and os.path.samefile(ann_path, out_path):
-        raise FashionError(
-            f"{out_path}: another file than the input expected, got the same. The input is kept "
-            "as it is; choose another --out."
-        )
     category_ids = _with_shoe_types(data["categories"], str(ann_path))
     bad = BadRows(max_bad_rows, str(labels_path))
     table = _Table(data, category_ids[_PARENT])
@@ -150,6 +146,12 @@ class _Table:
 
     def add(self, where: str, row: dict[str, str]) -> None:
         """Take one row, or raise :class:`BadRow`."""
+        if _MORE in row:
+            raise BadRow(
+                "number of fields",
+                f"{where}: as many fields as the first line names expected, got also "
+                f"{row[_MORE]!r}. Is a comma missing its quotes, or a line break lost?",
+            )
         image_id = self._image_id.get(row["image"])
         if image_id is None:
             raise BadRow(
@@ -219,7 +221,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
+            reader = csv.DictReader(stream, restkey=_MORE, restval="")
             header = [name.strip() for name in reader.fieldnames or []]
             missing = [name for name in COLUMNS if header.count(name) != 1]
             if missing:
@@ -229,7 +231,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 )
             reader.fieldnames = header
             for row in reader:
-                yield f"{path.name}:{reader.line_num}", {n: row[n].strip() for n in COLUMNS}
+                fields = {name: row[name].strip() for name in COLUMNS}
+                if _MORE in row:
+                    fields[_MORE] = ",".join(row[_MORE])[:60]
+                yield f"{path.name}:{reader.line_num}", fields
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FashionError(
             f"{path}: a readable CSV file in UTF-8 expected, got {error}. Check the file."
@@ -252,10 +257,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Relabel as the options say, print the summary and return the exit code."""
     refuse_overwrite(args.out, args.force)
+    sweep(args.out)
     report = relabel_shoes(
         args.annotations, args.labels, args.out, max_bad_rows=args.max_bad_rows
     )
-    print(report.summary())
+    say(report.summary())
     return 0
 
 
@@ -271,4 +277,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -8,8 +8,9 @@ pair, one person in one place) go to one split, or the test score rewards memory
         --out data/ccp/annotations
     fashion data split all.json --fractions 0.8 0.1 0.1 --seed 0 --groups groups.txt --out .
 
-List files hold one file name or stem a line; a group file holds one group a line, names parted
-by spaces. ``#`` starts a comment in both.
+List files hold one file name or stem a line, blanks and ``#`` within it included; a group file
+holds one group a line, names parted by spaces, or by tabs where names hold spaces. A line that
+begins with ``#`` is a comment in both; before a name that does, write ``\\``.
 """
 
 from __future__ import annotations
@@ -19,17 +20,16 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets_tools.report import exit_code
+from datasets_tools.report import exit_code, say, sweep
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError
-from fashion_mmdet.core.files import atomic_open, refuse_overwrite
+from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input
 
 #: The splits, in the order of ``--fractions``, of tables and of files.
 SPLITS = ("train", "val", "test")
@@ -46,6 +46,8 @@ class SplitReport:
     missing: list[str] = field(default_factory=list)
     #: Images of the annotation file that no list names; they are in no split.
     unlisted: list[str] = field(default_factory=list)
+    #: Names in a group that the annotation file does not have.
+    group_missing: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Yield the report as printed, a line at a time; the summary comes last."""
@@ -62,17 +64,28 @@ class SplitReport:
             yield f"warning: listed, but not in the annotation file: {_first(self.missing)}"
         if self.unlisted:
             yield f"warning: in the annotation file, but in no list: {_first(self.unlisted)}"
+        if self.group_missing:
+            yield (
+                "warning: in a group, but not in the annotation file: "
+                f"{_first(self.group_missing)}"
+            )
+        empty = [split for split, n in self.n_images.items() if not n]
+        if empty:
+            yield f"warning: no image in: {', '.join(empty)}"
         yield "images: " + ", ".join(f"{n} {split}" for split, n in self.n_images.items())
 
 
 def read_list(path: str | os.PathLike[str]) -> list[str]:
     """Read one name a line, without comments and blank lines."""
-    return [line for line in _lines(path) if line]
+    return _lines(path)
 
 
 def read_groups(path: str | os.PathLike[str]) -> list[list[str]]:
-    """Read one group a line: names parted by spaces."""
-    return [line.split() for line in _lines(path) if line]
+    """Read one group a line: names parted by spaces, or by tabs where the line has one."""
+    return [
+        [name for name in line.split("\t") if name] if "\t" in line else line.split()
+        for line in _lines(path)
+    ]
 
 
 def read_lists(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
@@ -157,7 +170,9 @@ def split_coco(
                     f"{split} list: every image in one list expected, got {name!r}, which is in "
                     f"the {split_of[file_name]} list too. Remove it from one."
                 )
+    groups = list(groups)
     _check_groups(index, split_of, groups)
+    report.group_missing = [n for group in groups for n in group if index.find(n) is None]
     report.unlisted = sorted(set(index.file_names) - set(split_of))
     name_of = {image["id"]: image["file_name"] for image in images}
     category_of = {category["id"]: category["name"] for category in coco["categories"]}
@@ -182,6 +197,7 @@ def write_splits(
     parts: Mapping[str, Mapping[str, Any]],
     origin: str,
     force: bool = False,
+    inputs: Sequence[str | os.PathLike[str]] = (),
 ) -> None:
     """Write ``<split>.json`` and ``<split>.txt`` of every split to the folder ``out``.
 
@@ -193,20 +209,47 @@ def write_splits(
         parts: split -> COCO dictionary.
         origin: how the split was made, for the first line of the lists.
         force: overwrite files of an earlier split.
+        inputs: files that the split was made from; none of them is overwritten.
+
+    Raises:
+        FashionError: for a file in the way, or a part of an earlier split that this one lacks,
+            beside which the new parts would not be disjoint.
     """
     folder = Path(out)
     paths = {split: (folder / f"{split}.json", folder / f"{split}.txt") for split in parts}
     for pair in paths.values():
         for path in pair:
+            refuse_own_input(path, *inputs)
             refuse_overwrite(path, force)
+    _refuse_stale_parts(folder, parts)
     with contextlib.ExitStack() as stack:
         for split, (json_path, list_path) in paths.items():
             stream = stack.enter_context(atomic_open(json_path))
             json.dump(parts[split], stream, ensure_ascii=False)
-            names = sorted(image["file_name"] for image in parts[split]["images"])
+            names = sorted(_line_of(image["file_name"]) for image in parts[split]["images"])
             stack.enter_context(atomic_open(list_path)).write(
                 f"# {split}: {len(names)} images. {origin}\n" + "".join(f"{n}\n" for n in names)
             )
+
+
+def _refuse_stale_parts(folder: Path, parts: Iterable[str]) -> None:
+    absent = [split for split in SPLITS if split not in parts]
+    stale = [n for s in absent for n in (f"{s}.json", f"{s}.txt") if (folder / n).exists()]
+    if stale:
+        raise FashionError(
+            f"{folder}: only {', '.join(parts)} of this split expected, found {', '.join(stale)} "
+            "of an earlier one, which may hold the same images. Remove them or choose another "
+            "--out."
+        )
+
+
+def _line_of(name: str) -> str:
+    """Return the line of a list that :func:`_lines` reads as ``name``."""
+    if "\n" in name or "\r" in name:
+        raise AnnotationError(
+            f"images: file names of one line expected, got {name!r}. Rename the photo."
+        )
+    return f"\\{name}" if name.startswith(("#", "\\")) or not name.strip() else name
 
 
 class _NameIndex:
@@ -230,6 +273,9 @@ class _NameIndex:
         if name in self._known:
             return name
         found = self._of_stem.get(name, [])
+        if not found and name != name.strip():
+            # Blanks around a name are part of it only where an image is really called so.
+            return self.find(name.strip())
         if len(found) > 1:
             raise AnnotationError(
                 f"lists: a name of one image expected, got {name!r}, which fits "
@@ -268,13 +314,16 @@ def _check_groups(
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
+    """Return the lines that are no comments; of a line, only its end is taken away."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FashionError(
             f"{path}: a text file with a name a line expected, got {error}. Check the path."
         ) from None
-    return [line.split("#", 1)[0].strip() for line in text.splitlines()]
+    # Not splitlines(), which also parts at characters that a name may hold.
+    lines = (line for line in text.split("\n") if line.strip() and not line.startswith("#"))
+    return [line[1:] if line.startswith("\\") else line for line in lines]
 
 
 def _first(names: Sequence[str], count: int = 5) -> str:
@@ -307,13 +356,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Split as ``args`` say and print the table; return the exit code."""
+    names_out = [f"{split}.{ending}" for split in SPLITS for ending in ("json", "txt")]
+    sweep(*(Path(args.out) / name for name in names_out))
     coco = read_coco(args.annotations)
     groups_path = args.groups
     if groups_path is None and args.lists and (Path(args.lists) / "groups.txt").is_file():
         groups_path = Path(args.lists) / "groups.txt"
     groups = read_groups(groups_path) if groups_path else []
+    inputs = [args.annotations, *([groups_path] if groups_path else [])]
     if args.lists:
         lists = read_lists(args.lists)
+        inputs += [Path(args.lists) / f"{split}.txt" for split in SPLITS]
         origin = "fashion data split --lists"
     else:
         names = [image["file_name"] for image in coco["images"]]
@@ -322,9 +375,9 @@ def run(args: argparse.Namespace) -> int:
         origin = f"fashion data split --fractions {shares} --seed {args.seed}"
         origin += f" --groups {Path(groups_path).name}" if groups_path else ""
     parts, report = split_coco(coco, lists, groups)
-    write_splits(args.out, parts, origin, args.force)
+    write_splits(args.out, parts, origin, args.force, inputs)
     for line in report.lines():
-        print(line)
+        say(line)
     return 0
 
 
@@ -341,4 +394,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -65,6 +65,18 @@ def test_promised_recipes_are_there() -> None:
     }
 
 
+def test_no_two_leaves_share_a_run_folder() -> None:
+    # mmdet names the work dir after the file; two datasets in one folder would resume each other.
+    stems = [p.stem for p in LEAVES]
+    assert len(set(stems)) == len(stems)
+
+
+@pytest.mark.parametrize("path", [*LEAVES, *BRICKS], ids=name_of)
+def test_config_imports_nothing(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+
+
 @pytest.mark.parametrize("path", LEAVES, ids=name_of)
 def test_leaf_is_a_notebook_page_and_names_its_own_command(path: Path) -> None:
     page = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -145,6 +157,33 @@ def test_weights_come_from_one_variable(monkeypatch: pytest.MonkeyPatch) -> None
     assert load(path).weights.startswith("https://download.openmmlab.com/")
     monkeypatch.setenv("FASHION_WEIGHTS", "none")
     assert load(path).weights == "none"
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_leaf_from_nothing_leaves_nothing_frozen(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A frozen stage that no file filled would stay random for good.
+    monkeypatch.setenv("FASHION_WEIGHTS", "none")
+    monkeypatch.setenv("FASHION_BACKBONE", "none")
+    cfg = load(path)
+    assert cfg.weights == "none" and cfg.model.backbone.init_cfg is None
+    assert cfg.model.backbone.frozen_stages == -1 and cfg.model.backbone.norm_eval is False
+
+
+def test_cpu_recipes_take_their_backbone_from_one_variable(monkeypatch) -> None:
+    for name in ("fashion/mask_rcnn_r18_cpu.py", "ccp/mask_rcnn_r50_ccp_cpu.py"):
+        monkeypatch.setenv("FASHION_BACKBONE", "/a/file.pth")
+        backbone = load(CONFIGS / name).model.backbone
+        assert backbone.init_cfg == {"type": "Pretrained", "checkpoint": "/a/file.pth"}
+        assert backbone.frozen_stages >= 1
+
+
+def test_demo_starts_from_nothing_whatever_the_environment_says(monkeypatch) -> None:
+    monkeypatch.setenv("FASHION_WEIGHTS", "/a/file.pth")
+    monkeypatch.setenv("FASHION_BACKBONE", "/a/file.pth")
+    cfg = load(CONFIGS / "demo" / "mask_rcnn_r18_demo.py")
+    assert cfg.weights == "none" and cfg.model.backbone.init_cfg is None
 
 
 def test_notebook_recipe_is_the_notebooks() -> None:

@@ -141,6 +141,8 @@ def _accepted(node: Mapping[str, Any], path: list[str]) -> tuple[set[str], bool]
             known = set(inspect.signature(known).parameters) - {"self", "parameters"}
         return valid | known, True
     found = _parameters(_lookup(name))
+    if path == ["optim_wrapper"] and found is not None:
+        found |= {"constructor", "paramwise_cfg"}  # read by build_optim_wrapper
     return (valid, False) if found is None else (valid | found, True)
 
 

@@ -24,9 +24,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from .coco import map_categories, read_coco
-from .errors import AnnotationError, MaskError, OntologyError, did_you_mean
+from .errors import AnnotationError, OntologyError, did_you_mean
 from .ontology import CLASSES, supercategory
-from .rle import area_px, box_xywh, to_rle
+from .rle import area_px, box_xywh, to_rle, usable
 
 #: Most detections that count, per image and category.
 MAX_DETECTIONS = 100
@@ -137,14 +137,17 @@ def _annotation(
 ) -> dict[str, Any] | None:
     box, area, rle = entry.get("bbox"), entry.get("area"), None
     if masks or box is None or area is None:
-        try:
-            place = f"{where}: annotation {entry['id']}"
-            rle = to_rle(entry.get("segmentation"), *size_hw, place)
-        except MaskError as error:
-            if masks or box is None:
-                report["left out: no valid mask"] += 1
-                faults.append(str(error))
-                return None
+        place = f"{where}: annotation {entry['id']}"
+        mask, found = usable(entry.get("segmentation"), *size_hw, place)
+        if mask is not None:
+            rle = to_rle(mask, *size_hw, place)
+            if found:
+                report["polygon left out of a mask"] += len(found)
+            faults += found
+        elif masks or box is None:
+            report["left out: no valid mask"] += 1
+            faults += found
+            return None
     if box is None:
         assert rle is not None  # else it was left out above
         box = box_xywh(rle)

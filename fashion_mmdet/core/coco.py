@@ -12,7 +12,7 @@ import json
 import math
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -231,11 +231,12 @@ def map_categories(
 
 
 def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # Writer and scorer keep ids in 64 bits.
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_text(value: Any) -> bool:
@@ -251,15 +252,20 @@ def _is_box(value: Any) -> bool:
 
 
 # key: (check, what it checks, required)
-_ID = {"id": (_is_int, "a whole number", True)}
-_CATEGORY_KEYS = {**_ID, "name": (_is_text, "a text", True)}
-_IMAGE_KEYS = {
+_Keys = dict[str, tuple[Callable[[Any], bool], str, bool]]
+_ID: _Keys = {"id": (_is_int, "a whole number", True)}
+_CATEGORY_KEYS: _Keys = {
+    **_ID,
+    "name": (_is_text, "a text", True),
+    "supercategory": (lambda v: v is None or isinstance(v, str), "a text", False),
+}
+_IMAGE_KEYS: _Keys = {
     **_ID,
     "file_name": (_is_text, "a text", True),
     "height": (_is_pixels, "a whole number of at least 1", True),
     "width": (_is_pixels, "a whole number of at least 1", True),
 }
-_ANNOTATION_KEYS = {
+_ANNOTATION_KEYS: _Keys = {
     **_ID,
     "image_id": (_is_int, "a whole number", True),
     "category_id": (_is_int, "a whole number", True),
@@ -270,9 +276,7 @@ _ANNOTATION_KEYS = {
 }
 
 
-def _checked(
-    path: str | os.PathLike[str], name: str, entries: list[Any], keys: dict[str, Any]
-) -> set[int]:
+def _checked(path: str | os.PathLike[str], name: str, entries: list[Any], keys: _Keys) -> set[int]:
     """Check every entry of a list against ``keys`` and return the ids."""
     index_of_id: dict[int, int] = {}
     for index, entry in enumerate(entries):

@@ -8,27 +8,46 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import FashionError
 
+# A running tool touches its unfinished file or folder far more often than this.
+_STALE_S = 3600
+# Half of a pair of UTF-16 units: JSON can spell it, UTF-8 cannot.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 @contextlib.contextmanager
 def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` and rename it over ``path`` on a clean exit.
 
-    On an exception the temporary file is removed and ``path`` keeps what it had.
+    On an exception the temporary file is removed and ``path`` keeps what it had. A symbolic link
+    stays, and what it points to is replaced.
 
     Args:
         path: the file to write; its folder is made.
         mode: ``"w"`` (UTF-8 text, ``\\n`` line ends) or ``"wb"``.
+
+    Raises:
+        FashionError: if ``path`` is there and no regular file (a folder, a device, a pipe).
     """
     if mode not in ("w", "wb"):
         raise ValueError(f"atomic_open: mode 'w' or 'wb' expected, got {mode!r}.")
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(target).st_mode):
+            raise FashionError(
+                f"{path}: a file to write expected, found a folder, a device or the like. "
+                "Choose another name."
+            )
     target.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
@@ -75,10 +94,20 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON from ``path``; a missing, truncated or foreign file is a :class:`FashionError`."""
     try:
         with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
+            text = stream.read()
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except FileNotFoundError:
         raise FashionError(
             f"{path}: a JSON file expected, found no file. Check the path."
+        ) from None
+    except UnicodeEncodeError as error:
+        near = error.object[max(error.start - 30, 0) : error.start + 10]
+        raise FashionError(
+            f"{path}: texts of whole characters expected, got half of one (a lone surrogate) in "
+            f"{ascii(near)}. Mend the text."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise FashionError(f"{path}: a readable JSON file expected, got {error}.") from None
@@ -86,6 +115,16 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise FashionError(
             f"{path}: JSON expected, got something else at line {error.lineno} column "
             f"{error.colno} ({error.msg}). Is the file complete?"
+        ) from None
+    except RecursionError:
+        raise FashionError(
+            f"{path}: JSON of a few levels expected, got lists or objects nested too deep to "
+            "read. Is this the right file?"
+        ) from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise FashionError(
+            f"{path}: numbers that fit a computer expected, got one of thousands of digits. "
+            "Is the file damaged?"
         ) from None
 
 
@@ -118,3 +157,56 @@ def refuse_overwrite(path: str | os.PathLike[str], force: bool) -> None:
     """Raise :class:`FashionError` if ``path`` exists and ``force`` is not set."""
     if Path(path).exists() and not force:
         raise FashionError(f"{path}: a new file expected, it exists already. Use --force.")
+
+
+def refuse_own_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
+    """Raise :class:`FashionError` if ``out`` is one of ``inputs``, by whatever name or link."""
+    for given in inputs:
+        with contextlib.suppress(OSError):  # one of the two is not there: they differ
+            if os.path.samefile(out, given):
+                raise FashionError(
+                    f"{out}: another file than the input expected, got the same. The input is "
+                    "kept as it is; choose another --out."
+                )
+
+
+def remove_stale_parts(
+    target: str | os.PathLike[str], folder_of: frozenset[str] | None = None
+) -> list[Path]:
+    """Remove what killed runs left beside ``target``, and return what was removed.
+
+    A leftover has the name that :func:`atomic_open` (or ``mkdtemp``) gives to the unfinished
+    ``target``, and nothing in it has changed for an hour; anything else stays.
+
+    Args:
+        target: the file or folder that is to be made.
+        folder_of: None for files; for folders, the names that one may hold. Folders with other
+            content stay.
+    """
+    whole = Path(os.path.realpath(target))
+    name = re.compile(re.escape(f".{whole.name}.") + r"[a-z0-9_]{8}\.part")
+    removed = []
+    with contextlib.suppress(OSError):  # no such folder, or another run was faster
+        for entry in sorted(os.scandir(whole.parent), key=lambda e: e.name):
+            if not name.fullmatch(entry.name) or not _is_leftover(entry, folder_of):
+                continue
+            if folder_of is None:
+                os.unlink(entry.path)
+            else:
+                shutil.rmtree(entry.path)
+            removed.append(Path(entry.path))
+    return removed
+
+
+def _is_leftover(entry: os.DirEntry[str], folder_of: frozenset[str] | None) -> bool:
+    newest = entry.stat(follow_symlinks=False).st_mtime
+    if folder_of is None:
+        if not entry.is_file(follow_symlinks=False):
+            return False
+    else:
+        if not entry.is_dir(follow_symlinks=False) or set(os.listdir(entry.path)) - folder_of:
+            return False
+        for place, folders, files in os.walk(entry.path):
+            paths = [os.path.join(place, name) for name in folders + files]
+            newest = max([newest, *(os.lstat(path).st_mtime for path in paths)])
+    return time.time() - newest > _STALE_S

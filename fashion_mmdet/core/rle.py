@@ -187,6 +187,34 @@ def to_rle(segmentation: Any, height_px: int, width_px: int, where: str) -> dict
     return _from_counts(_canonical(counts), height_px, width_px)
 
 
+def usable(
+    segmentation: Any, height_px: int, width_px: int, where: str
+) -> tuple[list[list[float]] | dict[str, Any] | None, list[str]]:
+    """Return what of a ``segmentation`` is a mask, and a message for all that is not.
+
+    Training and scoring both read masks through here, so that they cannot differ: of polygons
+    the good ones stay when others are bad.
+
+    Args:
+        segmentation: as for :func:`to_rle`.
+        height_px: height of the image.
+        width_px: width of the image.
+        where: what to name in the messages.
+
+    Returns:
+        Polygons or a compressed code that :func:`to_rle` takes, or None where nothing is left;
+        and the messages, one for every polygon or code that is left out.
+    """
+    try:
+        _check_size(height_px, width_px, where)
+        if not isinstance(segmentation, (list, tuple)):
+            return to_rle(segmentation, height_px, width_px, where), []
+    except MaskError as error:
+        return None, [str(error)]
+    good, faults = _check_polygons(segmentation, height_px, width_px, where)
+    return good or None, faults
+
+
 def _whole_numbers(text: str, where: str) -> np.ndarray:
     """Parse digits and spaces into int64; a number too large comes out as 2**63 - 1."""
     if not isinstance(text, str) or not text.strip():
@@ -343,31 +371,44 @@ def _from_counts(counts: np.ndarray, height_px: int, width_px: int) -> dict[str,
     return {"size": size, "counts": code["counts"].decode("ascii")}
 
 
-def _from_polygons(polygons: Any, height_px: int, width_px: int, where: str) -> dict[str, Any]:
+def _check_polygons(
+    polygons: Any, height_px: int, width_px: int, where: str
+) -> tuple[list[list[float]], list[str]]:
+    """Return the polygons that can be drawn, and a message for every other or for none at all."""
     # pycocotools walks every edge pixel by pixel, so a coordinate of 1e9 would take all memory.
     reach = max(height_px, width_px)
-    checked: list[list[float]] = []
-    for polygon in polygons:
+    good: list[list[float]] = []
+    faults: list[str] = []
+    for number, polygon in enumerate(polygons, start=1):
         try:
-            points = np.asarray(polygon, dtype=np.float64)
-        except (TypeError, ValueError):
+            points = np.asarray(polygon)
+        except ValueError:  # lists of different lengths
             points = np.empty(0)
-        if points.ndim != 1 or points.size < 6 or points.size % 2:
-            raise MaskError(
+        # The kind tells texts: numpy would read "50" as a number.
+        if points.ndim != 1 or points.dtype.kind not in "iuf" or points.size < 6 or points.size % 2:
+            faults.append(
                 f"{where}: polygons of three or more points as [x0, y0, x1, y1, ...] expected, got "
-                f"{_short(polygon)} as polygon {len(checked) + 1}. Mend or remove it."
+                f"{_short(polygon)} as polygon {number}. Mend or remove it."
             )
-        if not np.isfinite(points).all() or points.min() < -reach or points.max() > 2 * reach:
-            raise MaskError(
+        elif not np.isfinite(points).all() or points.min() < -reach or points.max() > 2 * reach:
+            faults.append(
                 f"{where}: polygon points in or near the image of {height_px} x {width_px} pixels "
-                f"expected, got {_short(polygon)} as polygon {len(checked) + 1}. "
+                f"expected, got {_short(polygon)} as polygon {number}. "
                 "Are the coordinates in pixels of this image?"
             )
-        checked.append(points.tolist())
-    if not checked:
-        raise MaskError(
+        else:
+            good.append(points.astype(np.float64).tolist())
+    if not good and not faults:
+        faults.append(
             f"{where}: at least one polygon expected, got an empty list. Remove the annotation."
         )
+    return good, faults
+
+
+def _from_polygons(polygons: Any, height_px: int, width_px: int, where: str) -> dict[str, Any]:
+    checked, faults = _check_polygons(polygons, height_px, width_px, where)
+    if faults:
+        raise MaskError(faults[0])
     code = coco_mask.merge(coco_mask.frPyObjects(checked, height_px, width_px))
     return {"size": [int(height_px), int(width_px)], "counts": code["counts"].decode("ascii")}
 

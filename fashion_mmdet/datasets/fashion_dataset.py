@@ -7,17 +7,16 @@ import os.path as osp
 from collections import Counter
 from typing import Any
 
-import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
 from fashion_mmdet.core.coco import CategoryMap, map_categories, read_coco
-from fashion_mmdet.core.errors import AnnotationError, MaskError, OntologyError, did_you_mean
+from fashion_mmdet.core.errors import AnnotationError, OntologyError, did_you_mean
 from fashion_mmdet.core.files import inside
 from fashion_mmdet.core.ontology import CLASSES, PALETTE
-from fashion_mmdet.core.rle import area_px, box_xywh, to_rle
+from fashion_mmdet.core.rle import area_px, box_xywh, to_rle, usable
 
 _NAMED = 5  # how many of a kind the log names before it only counts
 
@@ -170,7 +169,8 @@ class FashionDataset(CocoDataset):
             self.report["ignored: crowd"] += 1
             ignore_flag = 1
         mask = self._mask(annotation, height_px, width_px)
-        if mask is None:
+        has_mask = mask is not None
+        if not has_mask:
             self.report["ignored: no valid mask"] += 1
             ignore_flag = 1
             mask = {"size": [height_px, width_px], "counts": [height_px * width_px]}
@@ -178,13 +178,16 @@ class FashionDataset(CocoDataset):
 
         box = annotation.get("bbox")
         if box is None:
-            if ignore_flag:
+            if not has_mask:
                 self.report["dropped: neither box nor valid mask"] += 1
                 return None
             box = box_xywh(to_rle(mask, height_px, width_px, where=self.ann_file))
             self.report["box derived from its mask"] += 1
         area = annotation.get("area")
-        if area is None:
+        if area is None and not has_mask:
+            area = box[2] * box[3]
+            self.report["area of the box taken: no valid mask"] += 1
+        elif area is None:
             area = area_px(to_rle(mask, height_px, width_px, where=self.ann_file))
             self.report["area derived from its mask"] += 1
 
@@ -200,22 +203,13 @@ class FashionDataset(CocoDataset):
 
     def _mask(self, annotation: dict[str, Any], height_px: int, width_px: int) -> Any:
         """Return polygons or a checked run-length code; None where there is no valid mask."""
-        segmentation = annotation.get("segmentation")
-        if isinstance(segmentation, list):
-            valid = [p for p in segmentation if _is_polygon(p)]
-            if len(valid) < len(segmentation):
-                self.report["polygon dropped (not an even run of 6 numbers or more)"] += len(
-                    segmentation
-                ) - len(valid)
-            return valid or None
-        if isinstance(segmentation, dict):
-            where = f"{self.ann_file}: annotation {annotation['id']}"
-            try:
-                self._has_rle = True
-                return to_rle(segmentation, height_px, width_px, where=where)
-            except MaskError as error:
-                self._bad_masks.append(str(error))
-        return None
+        where = f"{self.ann_file}: annotation {annotation['id']}"
+        mask, faults = usable(annotation.get("segmentation"), height_px, width_px, where)
+        self._bad_masks += faults
+        if isinstance(mask, list) and faults:
+            self.report["polygon left out of a mask"] += len(faults)
+        self._has_rle |= isinstance(mask, dict)
+        return mask
 
     def _require_photos(self, records: list[dict[str, Any]]) -> None:
         if "://" in (self.data_prefix.get("img") or ""):
@@ -257,6 +251,13 @@ class FashionDataset(CocoDataset):
             else:
                 kept.append(record)
         self._report(len(kept))
+        if not kept:
+            reasons = [f"{n} x {why}" for why, n in sorted(self.report.items()) if why != "kept"]
+            raise AnnotationError(
+                f"{self.ann_file}: at least one image to use expected, got none of "
+                f"{len(self.data_list)} ({'; '.join(reasons) or 'the file is empty'}). "
+                "Mend the file, or relax filter_cfg."
+            )
         return kept
 
     def _report(self, n_images: int) -> None:
@@ -276,12 +277,3 @@ class FashionDataset(CocoDataset):
     def _log(self, message: str, level: str = "info") -> None:
         logger = MMLogger.get_current_instance()
         (logger.warning if level == "warn" else logger.info)(f"{self.ann_file}: {message}")
-
-
-def _is_polygon(points: Any) -> bool:
-    if not isinstance(points, (list, tuple)) or len(points) < 6 or len(points) % 2:
-        return False
-    try:
-        return bool(np.isfinite(np.asarray(points, dtype=np.float64)).all())
-    except (TypeError, ValueError):
-        return False

@@ -33,6 +33,8 @@ def cfg(request: pytest.FixtureRequest):
         "default_hooks.checkpoint.published_keys",
         "train_dataloader.multiprocessing_context",
         "randomness.deterministic",
+        "optim_wrapper.paramwise_cfg",
+        "weights",
         "load_from",
         "experiment_name",
     ],
@@ -58,6 +60,10 @@ def test_option_that_means_something_is_taken(cfg, key: str) -> None:
         ("param_scheduler.7.gamma", "0 to 1"),
         ("randomness.seeds", "seed"),
         ("wandb.mod", "mode"),
+        # variables of the config files, which have used them already
+        ("data_root", "FASHION_DATA"),
+        ("train_pipeline.2.scale", "train_dataloader.dataset.pipeline"),
+        ("num_classes", "model.roi_head.bbox_head.num_classes"),
         ("train_cfg.max_epochs.x", "max_epochs"),
     ],
 )
@@ -75,3 +81,37 @@ def test_options_are_merged(cfg) -> None:
     copy = cfg.copy()
     merge_options(copy, {"optim_wrapper.optimizer.lr": 0.5, "param_scheduler.1.gamma": 0.2})
     assert copy.optim_wrapper.optimizer.lr == 0.5 and copy.param_scheduler[1].gamma == 0.2
+
+
+def test_option_for_parameters_by_name_is_taken(request: pytest.FixtureRequest) -> None:
+    from mmengine.config import Config
+
+    from fashion_mmdet.commands.options import check_key, register
+
+    path = request.config.rootpath / "configs" / "ccp" / "mask_rcnn_r50_ccp_cpu.py"
+    cfg = Config.fromfile(str(path))
+    register(cfg)
+    check_key(cfg, "optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mult")
+
+
+@pytest.mark.parametrize("words", [["foo"], ["a=[1,"]])
+def test_option_that_cannot_be_read_is_wrong_usage(words: list[str]) -> None:
+    from fashion_mmdet.commands import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "x.py", "--cfg-options", *words])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["_base_ = 'mmdet::nope.py'", "a = b", "model = dict()", "x = (", "\xff"],
+)
+def test_config_that_cannot_be_read_is_one_line(tmp_path, capsys, text: str) -> None:
+    from fashion_mmdet.commands import main
+
+    path = tmp_path / "bad.py"
+    path.write_bytes(text.encode("latin-1"))
+    assert main(["train", str(path)]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {path}") and "expected" in printed

@@ -231,6 +231,15 @@ def test_read_ground_truth_invalid_mask_is_left_out_and_counted(tmp_path):
     assert read_ground_truth(path, CLASSES, masks=False).count_of == {0: 2}
 
 
+def test_read_ground_truth_good_polygon_beside_a_bad_one_stays(tmp_path):
+    good = [5, 6, 15, 6, 15, 26, 5, 26]
+    entry = instance(1, (5, 6, 10, 20), 1, segmentation=[[1, 1, 3e9, 1, 4, 4], good])
+    truth = read_ground_truth(coco_file(tmp_path / "a.json", [entry]), CLASSES, masks=True)
+    assert truth.annotations[0]["segmentation"] == rectangle(5, 6, 10, 20)
+    assert truth.report == {"polygon left out of a mask": 1}
+    assert "polygon 1" in truth.faults[0]
+
+
 def test_read_ground_truth_crowd_alone_is_refused(tmp_path):
     path = coco_file(tmp_path / "a.json", [instance(1, (0, 0, 9, 9), 1, iscrowd=1)])
     with pytest.raises(AnnotationError, match="none among 1 annotations"):

@@ -154,6 +154,10 @@ def test_read_coco_without_optional_keys_is_fine(tmp_path):
         ({"annotations__area": "12"}, "annotations[1]: a number"),
         ({"annotations__iscrowd": 2}, "annotations[1]: 0 or 1"),
         ({"categories__name": 3}, "categories[0]: a text"),
+        ({"categories__supercategory": ["a"]}, "categories[0]: a text as 'supercategory'"),
+        ({"annotations__area": 10**400}, "annotations[1]: a number"),
+        ({"annotations__bbox": [1, 2, 3, 10**400]}, "annotations[1]: four numbers"),
+        ({"annotations__id": 2**63}, "annotations[1]: a whole number"),
         ({"categories": [{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]}, "categories[1]: each"),
     ],
 )
@@ -163,6 +167,13 @@ def test_read_coco_faulty_entry_is_named(tmp_path, changes, said):
     with pytest.raises(AnnotationError) as caught:
         read_coco(path)
     assert str(caught.value).startswith(f"{path}: ") and said in str(caught.value)
+
+
+def test_read_coco_half_a_character_is_refused_before_anything_is_written(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(skeleton(images__file_name="a\ud800.jpg")))
+    with pytest.raises(FashionError, match=r"a\.json: .*lone surrogate.*\\ud800"):
+        read_coco(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"images": [', "null"])

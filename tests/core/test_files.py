@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import atomic_open, inside, read_json, refuse_overwrite, write_json
+from fashion_mmdet.core.files import (
+    atomic_open,
+    inside,
+    read_json,
+    refuse_overwrite,
+    refuse_own_input,
+    remove_stale_parts,
+    write_json,
+)
 
 
 def test_atomic_open_clean_exit_replaces_the_file(tmp_path):
@@ -90,7 +99,14 @@ def test_write_json_unwritable_value_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "found no file"), (b'{"a": 1,', "line 1 column"), (b"\xff\xfe{", "readable")],
+    [
+        (None, "found no file"),
+        (b'{"a": 1,', "line 1 column"),
+        (b"\xff\xfe{", "readable"),
+        (b"[" * 200_000, "nested too deep"),
+        (b'{"a": ' + b"7" * 5000 + b"}", "digits"),
+        (b'{"a": ["\\uD83D"]}', "lone surrogate"),
+    ],
 )
 def test_read_json_bad_file_is_an_error_that_names_it(tmp_path, content, said):
     path = tmp_path / "a.json"
@@ -99,6 +115,12 @@ def test_read_json_bad_file_is_an_error_that_names_it(tmp_path, content, said):
     with pytest.raises(FashionError) as caught:
         read_json(path)
     assert str(caught.value).startswith(f"{path}: ") and said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_read_json_character_of_two_escapes_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": "\\ud83d\\udc60"}')
+    assert read_json(tmp_path / "a.json") == {"a": "\N{HIGH-HEELED SHOE}"}
 
 
 def test_read_json_folder_is_an_error(tmp_path):
@@ -126,3 +148,83 @@ def test_refuse_overwrite_existing_file_needs_force(tmp_path):
     with pytest.raises(FashionError, match="--force"):
         refuse_overwrite(path, force=False)
     refuse_overwrite(path, force=True)
+
+
+def test_atomic_open_link_stays_and_its_target_is_written(tmp_path):
+    real, link = tmp_path / "disk" / "a.txt", tmp_path / "a.txt"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    for text in ("dangling at first", "there"):
+        with atomic_open(link) as stream:
+            stream.write(text)
+        assert link.is_symlink() and real.read_text() == text
+    assert [p.name for p in real.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to a pipe", "link to itself"])
+def test_atomic_open_what_is_no_file_is_refused_and_stays(tmp_path, kind):
+    path = tmp_path / "a"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a pipe":
+        os.mkfifo(tmp_path / "b")
+        path.symlink_to(tmp_path / "b")
+    else:
+        path.symlink_to(path)
+    before = {p.name: p.lstat().st_mode for p in tmp_path.iterdir()}
+    with pytest.raises(FashionError, match=f"^{path}: "), atomic_open(path) as stream:
+        stream.write("x")
+    assert {p.name: p.lstat().st_mode for p in tmp_path.iterdir()} == before
+
+
+def test_refuse_own_input_same_file_by_any_name_is_refused(tmp_path):
+    (tmp_path / "a").write_text("input")
+    (tmp_path / "b").write_text("input")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "sub").mkdir()
+    for name in ("a", "link", "sub/../a"):
+        with pytest.raises(FashionError, match="another file than the input"):
+            refuse_own_input(tmp_path / name, tmp_path / "gone", tmp_path / "a")
+    refuse_own_input(tmp_path / "b", tmp_path / "a")
+    refuse_own_input(tmp_path / "new", tmp_path / "a", tmp_path / "new")
+
+
+def aged(path, hours, names=()):
+    """Make a file, or a folder of ``names``, that was last touched ``hours`` ago."""
+    if names:
+        path.mkdir()
+    for place in [path / name for name in names] or [path]:
+        place.write_text("half")
+    for place in [*path.rglob("*"), path]:
+        os.utime(place, (time.time() - 3600 * hours,) * 2)
+    return path
+
+
+def test_remove_stale_parts_only_old_ones_of_the_target_go(tmp_path):
+    stale = aged(tmp_path / ".a.json.abcd_123.part", 1.1)
+    stays = [
+        aged(tmp_path / ".a.json.abcd_124.part", 0.9),  # may be in use
+        aged(tmp_path / ".b.json.abcd_123.part", 9),
+        aged(tmp_path / ".a.json.backup.part", 9),
+        aged(tmp_path / ".aXjson.abcd_123.part", 9),
+        aged(tmp_path / ".a.json.abcd_123.partial", 9),
+        aged(tmp_path / "a.json", 9),
+        aged(tmp_path / ".a.json.folder_0.part", 9, ("x",)),
+    ]
+    assert remove_stale_parts(tmp_path / "a.json") == [stale]
+    assert sorted(p for p in tmp_path.iterdir()) == sorted(stays)
+    assert remove_stale_parts(tmp_path / "no such folder" / "a.json") == []
+
+
+def test_remove_stale_parts_folder_needs_known_content_and_age_throughout(tmp_path):
+    names = frozenset({"train", "train.csv"})
+    stale = aged(tmp_path / ".set.abcd_123.part", 2, ("train.csv",))
+    aged(tmp_path / ".set.foreign0.part", 2, ("train.csv", "notes.txt"))
+    aged(tmp_path / ".set.a_file_0.part", 2)
+    live = aged(tmp_path / ".set.working0.part", 2, ("train.csv",))
+    os.utime(live / "train.csv")
+    assert remove_stale_parts(tmp_path / "set", names) == [stale]
+    assert len(list(tmp_path.iterdir())) == 3

@@ -195,6 +195,12 @@ def test_to_rle_polygons_are_merged_into_one_mask():
         [[1, 1, 4, 1, 4, float("nan")]],
         [[1, 1, 1e9, 1, 4, 4]],  # pycocotools would walk a thousand million pixels
         [[1, 1, "a", 1, 4, 4]],
+        [["1", "1", "4", "1", "4", "4"]],
+        [[1, 1, 3e9, 1, 4, 4]],
+        [[1, 1, 1e300, 1, 4, 4]],
+        [[1, 1, 10**400, 1, 4, 4]],
+        [[1, 1, [4], 1, 4, 4]],
+        [None],
         [1, 1, 4, 1, 4, 4],
     ],
 )

@@ -227,7 +227,6 @@ def test_what_is_ignored_or_dropped_is_counted_and_logged(build, log) -> None:
         "ignored": 3,
         "ignored: crowd": 1,
         "ignored: no valid mask": 2,
-        "polygon dropped (not an even run of 6 numbers or more)": 1,
         "dropped: box outside the image": 1,
         "dropped: box under 1 px or area 0": 2,
         "dropped: marked 'ignore'": 1,
@@ -236,6 +235,65 @@ def test_what_is_ignored_or_dropped_is_counted_and_logged(build, log) -> None:
         assert reason == "kept" or reason in log.text
     packed = dataset[0]["data_samples"]
     assert len(packed.gt_instances) == 1 and len(packed.ignored_instances) == 3
+
+
+GOOD_POLYGON = [10, 8, 22, 8, 22, 20, 10, 20]
+
+
+@pytest.mark.parametrize("bad", [3e9, 1e300, "50"])
+@pytest.mark.parametrize("poly2mask", [True, False])
+def test_bad_polygon_never_reaches_the_loader(build, bad: Any, poly2mask: bool) -> None:
+    # pycocotools crashes the process on the first two.
+    polygon = [1, 1, bad, 1, 4, 4]
+    entries = [
+        annotation(1, 1, square(10, 8), segmentation=[polygon]),
+        annotation(2, 1, square(10, 8), segmentation=[polygon, GOOD_POLYGON]),
+    ]
+    pipeline = copy.deepcopy(PIPELINE)
+    pipeline[1]["poly2mask"] = poly2mask
+    dataset = build(coco([(1, "shoe")], entries), pipeline=pipeline)
+    assert dataset.report["ignored: no valid mask"] == 1
+    assert dataset.report["polygon left out of a mask"] == 1
+    packed = dataset[0]["data_samples"]
+    assert len(packed.gt_instances) == 1 and len(packed.ignored_instances) == 1
+    assert np.array_equal(packed.gt_instances.masks.to_ndarray()[0].astype(bool), square(10, 8))
+
+
+@pytest.mark.parametrize(
+    "bad", [[1, 1, 2, 2], ["1"] * 6, [0, 0, 9e9, 0, 9, 9], [0, 0, 1e3, 0, 1, 1]]
+)
+def test_dataset_and_metric_keep_the_same_of_a_mask(build, tmp_path: Path, bad: list) -> None:
+    from fashion_mmdet.core.average_precision import read_ground_truth
+    from fashion_mmdet.core.rle import to_rle
+
+    given = coco([(1, "shoe")],
+                 [annotation(1, 1, square(10, 8), segmentation=[GOOD_POLYGON, bad])])
+    trained = build(given).get_data_info(0)["instances"][0]
+    truth = read_ground_truth(tmp_path / "ann.json", CLASSES, masks=True)
+    assert truth.annotations[0]["segmentation"] == to_rle(trained["mask"], H, W, "test")
+    assert len(truth.faults) == 1 and not trained["ignore_flag"]
+
+
+def test_box_with_an_invalid_mask_and_no_area_is_an_ignored_region(build) -> None:
+    entry = annotation(1, 1, square(20, 0), segmentation=[[1, 1, 2, 2]])
+    del entry["area"]
+    dataset = build(coco([(1, "shoe")], [entry]))
+    (instance,) = dataset.get_data_info(0)["instances"]
+    assert instance["ignore_flag"] == 1 and instance["bbox"] == [20, 0, 32, 12]
+    assert dataset.report["area of the box taken: no valid mask"] == 1
+
+
+def test_crowd_with_a_mask_and_no_box_is_an_ignored_region(build) -> None:
+    entry = annotation(1, 1, square(10, 8), iscrowd=1)
+    del entry["bbox"]
+    (instance,) = build(coco([(1, "shoe")], [entry])).get_data_info(0)["instances"]
+    assert instance["ignore_flag"] == 1 and instance["bbox"] == [10, 8, 22, 20]
+
+
+def test_training_set_with_nothing_left_names_the_file_and_the_reasons(build) -> None:
+    given = coco([(1, "shoe")], [annotation(1, 1, square(0, 0), iscrowd=1)])
+    with pytest.raises(AnnotationError, match=r"ann\.json: .*of 1 \(.*1 x ignored: crowd; "):
+        build(given, filter_cfg={"filter_empty_gt": True})
 
 
 def test_box_and_area_are_derived_from_the_mask(build) -> None:

@@ -362,3 +362,13 @@ def test_command_impossible_limit_is_wrong_usage(folder, count):
     with pytest.raises(SystemExit) as caught:
         command(folder, "--max-bad-rows", count)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("size", ["99999999,6", "99999999,99999999", "65535,65535", "0,6"])
+def test_convert_impossible_size_is_a_bad_row(folder, size):
+    put(folder, [*GOOD, f"c,1 2,{size},23"])
+    report = convert_2019(
+        folder / "train.csv", folder / "labels.json", None, folder / "all.json",
+        check_photos=False, progress=False,
+    )  # fmt: skip
+    assert dict(report.bad.counts) == {"size": 1} and report.n_masks == 3

@@ -90,6 +90,7 @@ def test_relabel_file_of_other_ids_goes_by_name_and_gains_the_types(annotations)
         ("a.jpg,1,snadals", "unknown shoe type", "Did you mean 'sandals'?"),
         ("a.jpg,1,shoe", "unknown shoe type", "canvasshoes, high-heels, sandals"),
         ("a.jpg,1", "unknown shoe type", "''"),
+        ("a.jpg,1,sandals,a.jpg,2", "number of fields", "'a.jpg,2'"),
     ],
 )
 def test_relabel_bad_row_is_named_and_skipped(annotations, row, kind, said):

@@ -150,9 +150,60 @@ def test_split_coco_file_name_of_two_images_is_refused():
 
 
 def test_read_list_and_groups_leave_out_comments_and_blank_lines(tmp_path: Path):
-    path = save(tmp_path / "x.txt", "# head\n\n0001.jpg  # why\n 0002 0003\n")
+    path = save(tmp_path / "x.txt", "# head\r\n\n0001.jpg\r\n  \n0002 0003\n#0004")
     assert split.read_list(path) == ["0001.jpg", "0002 0003"]
     assert split.read_groups(path) == [["0001.jpg"], ["0002", "0003"]]
+
+
+def test_read_groups_line_with_a_tab_holds_names_with_blanks(tmp_path: Path):
+    path = save(tmp_path / "x.txt", "look #1.jpg\tlook #2.jpg\n0001 0002\n")
+    assert split.read_groups(path) == [["look #1.jpg", "look #2.jpg"], ["0001", "0002"]]
+
+
+ODD = ["look #1.jpg", " space .jpg", "#first.jpg", "\\#.jpg", "\\back.jpg", "a\x0b\u2028.jpg", "  "]
+
+
+def test_lists_names_of_every_kind_round_trip(tmp_path: Path):
+    coco = coco_of([*ODD, "space.jpg"])
+    parts, _ = split.split_coco(coco, {"train": ODD, "test": ["space.jpg"]})
+    split.write_splits(tmp_path, parts, "made")
+    lists = split.read_lists(tmp_path)
+    assert sorted(lists["train"]) == sorted(ODD)
+    again, report = split.split_coco(coco, lists)
+    assert again == parts and not report.missing and not report.unlisted
+
+
+def test_write_splits_name_of_two_lines_is_refused(tmp_path: Path):
+    parts, _ = split.split_coco(coco_of(["a\nb.jpg"]), {"train": ["a\nb.jpg"]})
+    with pytest.raises(FashionError, match="one line"):
+        split.write_splits(tmp_path, parts, "made")
+    assert not list(tmp_path.iterdir())
+
+
+def test_split_coco_blanks_around_a_name_written_by_hand_are_forgiven():
+    parts, report = split.split_coco(coco_of(["1.jpg"]), {"train": ["  1 "]})
+    assert len(parts["train"]["images"]) == 1 and not report.missing
+
+
+def test_split_coco_group_member_without_image_is_counted_and_named():
+    lists = {"train": ["0000", "0001"]}
+    groups = iter([["0000", "0001", "9998"], ["9999"]])
+    _, report = split.split_coco(coco_of(NAMES[:2]), lists, groups)
+    assert "warning: in a group, but not in the annotation file: 2 (9998, 9999)" in report.lines()
+
+
+def test_split_coco_empty_part_is_warned_of():
+    _, report = split.split_coco(coco_of(NAMES[:2]), {"train": ["0000", "0001"], "val": ["9"]})
+    assert "warning: no image in: val" in report.lines()
+
+
+@pytest.mark.parametrize("stale", ["val.json", "val.txt"])
+def test_write_splits_beside_a_part_of_an_earlier_split_is_refused(tmp_path: Path, stale):
+    parts, _ = split.split_coco(coco_of(NAMES[:2]), {"train": ["0000"], "test": ["0001"]})
+    save(tmp_path / stale, "older")
+    with pytest.raises(FashionError, match=f"found {stale} of an earlier one"):
+        split.write_splits(tmp_path, parts, "made", force=True)
+    assert [p.name for p in tmp_path.iterdir()] == [stale]
 
 
 def test_write_splits_that_fails_leaves_every_old_file(tmp_path: Path):

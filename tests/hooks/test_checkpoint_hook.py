@@ -371,10 +371,50 @@ def test_hook_killed_while_saving_resumes_bit_equal(point, uninterrupted, tmp_pa
     expected = "epoch_2.pth" if point == "remove" else "epoch_1.pth"
     assert latest_checkpoint(run) == run / expected
 
+    for part in run.glob(".*.part"):
+        os.utime(part, (0, 0))  # a fresh one might be another run's
     runner = build(run, epochs=4, resume=True, max_keep_ckpts=1)
     runner.train()
     assert same(weights(runner), weights(uninterrupted))
     assert not list(run.glob(".*.part"))
+
+
+def test_hook_leaves_fresh_and_foreign_unfinished_files_alone(tmp_path):
+    from toy_runner import build
+
+    run = tmp_path / "run"
+    run.mkdir()
+    fresh, foreign = run / ".epoch_1.pth.abc.part", run / ".my_download.zip.part"
+    for path in (fresh, foreign):
+        path.write_bytes(b"x")
+    os.utime(foreign, (0, 0))
+    build(run, epochs=1).train()
+    assert fresh.exists() and foreign.exists()
+
+
+def test_resume_of_a_copied_work_dir_takes_its_own_checkpoint(tmp_path):
+    import shutil
+
+    from toy_runner import build
+
+    from fashion_mmdet.hooks.checkpoint import latest_checkpoint
+
+    build(tmp_path / "run", epochs=1).train()
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    assert latest_checkpoint(tmp_path / "copy") == tmp_path / "copy" / "epoch_1.pth"
+
+
+def test_resume_from_weights_alone_is_refused(tmp_path):
+    import torch
+    from toy_runner import ToyModel, build
+
+    from fashion_mmdet.core.errors import CheckpointError
+
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": ToyModel().state_dict()}, path)
+    runner = build(tmp_path / "run", epochs=1, resume=True, load_from=str(path))
+    with pytest.raises(CheckpointError, match="FASHION_WEIGHTS"):
+        runner.train()
 
 
 def test_stock_hook_killed_while_saving_loses_everything(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fashion_mmdet.core.errors import CheckpointError
+
 pytestmark = pytest.mark.mm
 
 
@@ -46,18 +48,31 @@ def test_report_resume_names_the_file(tmp_path):
     assert f"weights: resumed from {path}: 3 of the model's 3 tensors" in report(tmp_path)
 
 
-def test_report_foreign_file_is_a_warning(tmp_path):
+def test_report_foreign_file_is_refused(tmp_path):
     import torch
     from toy_runner import build
 
     torch.save({"state_dict": {"backbone.conv.weight": torch.ones(2)}}, tmp_path / "other.pth")
     hooks = [dict(type="WeightsReportHook")]
-    build(
+    runner = build(
         tmp_path / "b", epochs=1, load_from=str(tmp_path / "other.pth"), custom_hooks=hooks
-    ).train()
-    text = report(tmp_path / "b")
-    assert "0 of the model's 3 tensors" in text and "NOTHING in that file fits" in text
-    assert "not in the model: backbone.conv (1)" in text and "WARNING" in text
+    )
+    with pytest.raises(CheckpointError, match=r"other\.pth.*none fits"):
+        runner.train()
+
+
+def test_frozen_tensors_that_nothing_fills_are_named():
+    import torch
+
+    from fashion_mmdet.hooks.weights_report import frozen_and_random
+
+    model = torch.nn.Module()
+    model.backbone = torch.nn.Linear(1, 1).requires_grad_(False)
+    model.head = torch.nn.Linear(1, 1)
+    assert frozen_and_random(model, set()) == ["backbone.weight", "backbone.bias"]
+    assert frozen_and_random(model, {"backbone.weight"}) == ["backbone.bias"]
+    model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": "a.pth"}
+    assert frozen_and_random(model, set()) == []
 
 
 def test_compare_many_misses_are_grouped_by_part():
@@ -70,7 +85,7 @@ def test_compare_many_misses_are_grouped_by_part():
     model.head = torch.nn.Linear(2, 2)
     weights = {"module.head.weight": torch.ones(2, 2), "head.bias": torch.ones(3)}
     lines, loaded = compare(model, weights)
-    assert loaded == 1
+    assert loaded == {"head.weight"}
     assert lines[0].startswith("1 of the model's 42 tensors; 41 start as initialised (all random)")
     assert "not in the file: backbone (40)" in lines
     assert any(line.startswith("skipped for shape: head (1; bias is [3]") for line in lines)
