@@ -15,8 +15,8 @@ _base_ = [
 
 weights = backbone_weights = "none"  # whatever the environment says
 model = dict(
-    # From nothing: every stage learns, and batch statistics are the batch's own.
-    # Half the width throughout: figures of 160 x 224 px, minutes to spend.
+    # From nothing, so every stage learns, and batch statistics are the batch's own. Half the
+    # width throughout: figures of 160 x 224 px, minutes to spend.
     backbone=dict(base_channels=32, frozen_stages=-1, norm_eval=False, init_cfg=None),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
     # Anchors of 16 to 256 px.
@@ -34,10 +34,5 @@ model = dict(
     ),
 )
 
-train_cfg = dict(max_epochs=8, val_interval=8)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", begin=0, end=8, by_epoch=True, convert_to_iter_based=True),
-]
-
+train_cfg = dict(val_interval=8)
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=None)
