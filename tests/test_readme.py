@@ -1,0 +1,46 @@
+"""What the README says was measured is what the committed record holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+README = (REPO / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, float]:
+    path = REPO / "docs" / "results" / "mask_rcnn_r50_ccp_cpu" / "test.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def cells(start: str) -> list[str]:
+    line = next(line for line in README.splitlines() if line.startswith(start))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_results_row_is_the_record(record: dict[str, float]) -> None:
+    names = ("bbox_mAP", "bbox_mAP_50", "segm_mAP", "segm_mAP_50")
+    assert cells("| [`mask_rcnn_r50_ccp_cpu`]")[2:6] == [
+        f"{100 * record[f'coco/{name}']:.1f}" for name in names
+    ]
+
+
+def test_every_super_category_is_the_record(record: dict[str, float]) -> None:
+    groups = [k.partition("AP_super/")[2] for k in record if k.startswith("coco/segm_AP_super/")]
+    assert groups
+    for group in groups:
+        assert cells(f"| {group} |")[1:] == [
+            f"{100 * record[f'coco/{kind}_AP_super/{group}']:.1f}" for kind in ("bbox", "segm")
+        ]
+
+
+def test_files_and_recipes_that_the_readme_names_exist() -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"configs/[\w/]+\.py", README)
+    assert named
+    for name in named:
+        assert (REPO / name).exists(), name
