@@ -22,17 +22,18 @@ model = dict(
     # Anchors of 16 to 256 px.
     rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4])),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64),
+        # One sample a bin: the backward pass of RoIAlign is a quarter of a step with four.
+        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=1), out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=512),
-        mask_roi_extractor=dict(out_channels=64),
+        mask_roi_extractor=dict(roi_layer=dict(sampling_ratio=1), out_channels=64),
         # A mask per class: every class has a hundred instances or more, and a shape of its own.
         mask_head=dict(in_channels=64, conv_out_channels=64, class_agnostic=False),
     ),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=500),
+        rpn_proposal=dict(nms_pre=300),
         rcnn=dict(sampler=dict(num=64, pos_fraction=0.5)),
     ),
 )
 
 train_cfg = dict(val_interval=8)
-optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=None)
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3), paramwise_cfg=None)

@@ -54,6 +54,18 @@ class FashionRunner(Runner):
             dist.init_process_group(backend="gloo")
         super().setup_env(env_cfg)
 
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: Any) -> Any:
+        """As stock; on CPUs without device ids, of which torch's wrapper wants none there."""
+        if self.distributed and not torch.cuda.is_available():
+            model_wrapper_cfg = {
+                "type": "MMDistributedDataParallel",
+                "broadcast_buffers": False,
+                "find_unused_parameters": self.cfg.get("find_unused_parameters", False),
+                **(model_wrapper_cfg or {}),
+                "device_ids": None,
+            }
+        return super().wrap_model(model_wrapper_cfg, model)
+
     def load_or_resume(self) -> None:
         """Resume, load, or start anew, and say which."""
         if self._has_loaded:
