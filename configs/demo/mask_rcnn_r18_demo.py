@@ -35,5 +35,5 @@ model = dict(
     ),
 )
 
-train_cfg = dict(val_interval=7)
-optim_wrapper = dict(optimizer=dict(lr=1.5e-3), paramwise_cfg=None)
+train_cfg = dict(val_interval=8)
+optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=None)
