@@ -24,8 +24,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -35,6 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -45,7 +48,7 @@ from fashion_mmdet.core.rle import coco_to_kaggle, encode_mask
 
 from .demo_canvas import Instance
 from .demo_cloth import ATTRIBUTES
-from .demo_scenes import draw_scene
+from .demo_scenes import Masks, draw_scene
 from .report import exit_code, say, sweep
 
 #: Raised by one whenever the drawing changes, so that figures on the demo name their data.
@@ -126,9 +129,12 @@ def _write(folder: Path, images: int, seed: int, size_wh: tuple[int, int], progr
         rows, types = (csv.writer(f, lineterminator="\n") for f in (masks_file, types_file))
         rows.writerow(COLUMNS)
         types.writerow(("image", "mask", "shoe_type"))
-        for index in tqdm(range(images), desc="drawing", unit="image", disable=not progress):
+        scenes = tqdm(
+            _scenes(images, seed, size_wh),
+            total=images, desc="drawing", unit="image", disable=not progress,
+        )  # fmt: skip
+        for index, (picture, masks) in enumerate(scenes):
             name = image_id(seed, index)
-            picture, masks = draw_scene(seed, index, size_wh)
             Image.fromarray(picture).save(folder / "train" / f"{name}.jpg", quality=92)
             for instance, mask in masks:
                 made.masks += 1
@@ -143,6 +149,22 @@ def _write(folder: Path, images: int, seed: int, size_wh: tuple[int, int], progr
     about["masks_per_category"] = dict(sorted(made.categories.items()))
     _json(folder / "demo.json", about)
     return made
+
+
+def _scenes(
+    images: int, seed: int, size_wh: tuple[int, int]
+) -> Iterator[tuple[np.ndarray, Masks]]:
+    """Yield the pictures in order; many are drawn by as many processes as there are cores."""
+    draw = functools.partial(_draw, seed, size_wh)
+    if images < 64:  # starting processes would take longer
+        yield from map(draw, range(images))
+        return
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        yield from pool.imap(draw, range(images), chunksize=8)
+
+
+def _draw(seed: int, size_wh: tuple[int, int], index: int) -> tuple[np.ndarray, Masks]:
+    return draw_scene(seed, index, size_wh)
 
 
 def _csv(path: Path) -> IO[str]:
