@@ -7,8 +7,8 @@ FPN, batch 2, 4 epochs. The backbone's weights come from OpenMMLab's copy of Det
 default.
 
 Measured on the 150 test photos: box AP 17.8, mask AP 14.3, mask AP50 30.7, after 75 minutes (some
-10 of them paused) on one thread of a 2.8 GHz Xeon (README, "Results"). Next to try: a mask per class (jackets have box AP
-33 and mask AP 12 with the shared one), the fourth stage, more epochs.
+10 of them paused) on one thread of a 2.8 GHz Xeon (README, "Results"). Next to try: a mask per
+class (jackets have box AP 33 and mask AP 12 with the shared one), the fourth stage, more epochs.
 """
 
 _base_ = [
