@@ -8,7 +8,12 @@ from pathlib import Path
 
 from fashion_mmdet.commands.configs import add_run_arguments, load_config
 from fashion_mmdet.core.errors import ConfigError
-from fashion_mmdet.core.files import refuse_overwrite, require_writable, write_json
+from fashion_mmdet.core.files import (
+    refuse_overwrite,
+    refuse_own_input,
+    require_writable,
+    write_json,
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"checkpoint: a .pth file expected, found no {args.checkpoint}.")
     if args.out:
         refuse_overwrite(args.out, args.force)
+        refuse_own_input(args.out, args.config, args.checkpoint)
         require_writable(args.out)
 
     cfg = load_config(args)

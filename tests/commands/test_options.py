@@ -115,3 +115,18 @@ def test_config_that_cannot_be_read_is_one_line(tmp_path, capsys, text: str) -> 
     assert main(["train", str(path)]) == 1
     printed = capsys.readouterr().err
     assert printed.startswith(f"error: {path}") and "expected" in printed
+
+
+@pytest.mark.parametrize("which", ["config", "checkpoint"])
+def test_figures_never_overwrite_what_they_are_of(tmp_path, capsys, repo_dir, which: str) -> None:
+    from fashion_mmdet.commands import main
+
+    checkpoint = tmp_path / "epoch_1.pth"
+    checkpoint.write_bytes(b"hours of training")
+    config = tmp_path / "c.py"
+    config.write_text(f"_base_ = {str(repo_dir / 'configs/demo/mask_rcnn_r18_demo.py')!r}\n")
+    out = {"config": config, "checkpoint": checkpoint}[which]
+    before = out.read_bytes()
+    assert main(["test", str(config), str(checkpoint), "--out", str(out), "--force"]) == 1
+    assert "another file than the input expected" in capsys.readouterr().err
+    assert out.read_bytes() == before
