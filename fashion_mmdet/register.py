@@ -8,6 +8,21 @@ import fashion_mmdet.engine  # noqa: F401
 import fashion_mmdet.evaluation  # noqa: F401
 import fashion_mmdet.transforms  # noqa: F401
 import fashion_mmdet.visualization  # noqa: F401
-from fashion_mmdet.hooks import latest_checkpoint
+from fashion_mmdet.hooks import (
+    initialisation,
+    latest_checkpoint,
+    require_heads,
+    require_same_classes,
+    require_whole,
+    trained_classes,
+)
 
-__all__ = ["latest_checkpoint"]  # for the commands, which import the rooms through here
+# For the commands, which import the rooms through here.
+__all__ = [
+    "initialisation",
+    "latest_checkpoint",
+    "require_heads",
+    "require_same_classes",
+    "require_whole",
+    "trained_classes",
+]

@@ -89,13 +89,18 @@ def build(
     epochs: int = 2,
     hook: str = "FashionCheckpointHook",
     validate: bool = False,
+    tests: bool = False,
+    classes: dict[str, tuple[str, ...]] | None = None,
     model: Any = None,
     custom_hooks: list[Any] | None = None,
     resume: bool = False,
     load_from: str | None = None,
     **hook_args: Any,
 ) -> Runner:
-    """Build a runner that trains :class:`ToyModel` for ``epochs`` epochs of four iterations."""
+    """Build a runner that trains :class:`ToyModel` for ``epochs`` epochs of four iterations.
+
+    ``classes``: split -> class names, where they are to differ from those of the samples.
+    """
     import fashion_mmdet.hooks  # noqa: F401  (registers the hooks)
 
     loader: dict[str, Any] = dict(
@@ -109,11 +114,18 @@ def build(
     if validate:
         evaluator = Evaluator(ToyMetric())
         val = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=evaluator)
+    if tests:
+        evaluator = Evaluator(ToyMetric())
+        val.update(test_dataloader=loader, test_cfg=dict(), test_evaluator=evaluator)
+    loaders = {**val, "train_dataloader": loader}
+    for split, names in (classes or {}).items():
+        samples = NoisySamples()
+        samples.metainfo = {**samples.metainfo, "classes": names}
+        loaders[f"{split}_dataloader"] = {**loader, "dataset": samples}
     torch.manual_seed(0)  # the weights of the model below; the runner seeds the rest
     return Runner(
         model=model or ToyModel(),
         work_dir=str(work_dir),
-        train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
         optim_wrapper=dict(optimizer=dict(type="AdamW", lr=0.05)),
         param_scheduler=dict(type="MultiStepLR", milestones=[1, 3], gamma=0.5),
@@ -123,7 +135,7 @@ def build(
         resume=resume,
         load_from=load_from,
         experiment_name=uuid.uuid4().hex,  # message hubs are global, by name
-        **val,
+        **loaders,
     )
 
 

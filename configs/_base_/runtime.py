@@ -20,8 +20,9 @@ default_hooks = dict(
         rule="greater",
     ),
     visualization=dict(_delete_=True, type="FashionVisualizationHook", count=8, score_thr=0.5),
+    weights_report=dict(type="WeightsReportHook"),
+    class_check=dict(type="ClassCheckHook"),
 )
-custom_hooks = [dict(type="WeightsReportHook")]
 
 vis_backends = [dict(type="LocalVisBackend"), dict(type="FashionWandbBackend")]
 visualizer = dict(type="FashionVisualizer", vis_backends=vis_backends)

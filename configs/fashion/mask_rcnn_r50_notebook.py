@@ -32,5 +32,5 @@ optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=5))
 param_scheduler = [
     dict(type="MultiStepLR", begin=0, end=3, by_epoch=True, milestones=[1], gamma=0.5)
 ]
-custom_hooks = [dict(type="WeightsReportHook"), dict(type="HeadsFirstHook", epochs=1)]
+custom_hooks = [dict(type="HeadsFirstHook", epochs=1)]
 find_unused_parameters = True

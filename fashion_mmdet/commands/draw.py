@@ -26,14 +26,12 @@ def draw_test_images(
         count: how many; fewer where the test set is smaller.
         score: predictions below are not drawn.
     """
-    from mmdet.apis import init_detector
     from mmdet.registry import DATASETS
     from mmengine.registry import VISUALIZERS, init_default_scope
 
     init_default_scope(cfg.get("default_scope", "mmdet"))
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    model = init_detector(cfg, checkpoint, device=device)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    model = _load(cfg, checkpoint, dataset.metainfo["classes"])
     if not len(dataset):
         raise FashionError(f"{cfg.test_dataloader.dataset.ann_file}: images expected, got none.")
     visualizer = VISUALIZERS.build({**cfg.visualizer, "vis_backends": None, "name": "show"})
@@ -52,3 +50,18 @@ def draw_test_images(
         )
         names.append(name)
     return names
+
+
+def _load(cfg: Config, path: str, classes: tuple[str, ...]) -> torch.nn.Module:
+    """Build the model and fill all of it from ``path``, trained on ``classes``."""
+    from mmdet.registry import MODELS
+    from mmengine.runner import load_checkpoint
+
+    from fashion_mmdet import register
+
+    model = MODELS.build(cfg.model)
+    register.require_heads(model, classes, "test")
+    checkpoint = load_checkpoint(model, path, map_location="cpu")
+    register.require_same_classes(register.trained_classes(checkpoint) or classes, classes, path)
+    register.require_whole(model, checkpoint.get("state_dict", checkpoint), path)
+    return model.to("cuda:0" if torch.cuda.is_available() else "cpu").eval()

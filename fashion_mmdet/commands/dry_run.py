@@ -29,7 +29,9 @@ def dry_run(cfg: Config) -> int:
         cfg.wandb.mode = "off"
     if cfg.get("resume") and not cfg.get("load_from"):
         found = latest_checkpoint(target)
-        cfg.load_from = str(found) if found else None
+        cfg.load_from, cfg.resume = (str(found), True) if found else (None, False)
+        if not found:
+            print(f"--resume: no readable checkpoint in {target}, this would be a fresh start.")
     with tempfile.TemporaryDirectory(prefix="fashion-dry-run-") as folder:
         cfg.work_dir = folder
         runner = build_runner(cfg)
@@ -66,17 +68,19 @@ def check_wandb_mode(mode: str) -> None:
 def _summary(
     runner: Any, loop: Any, batch: dict, losses: dict, seconds: float, target: str
 ) -> list[str]:
+    from fashion_mmdet.register import initialisation
+
     parameters = list(runner.model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     dataset = loop.dataloader.dataset
     rates = ", ".join(f"{lr:g}" for lr in dict.fromkeys(runner.optim_wrapper.get_lr()["lr"]))
-    shown = ", ".join(f"{k} {float(v):.3f}" for k, v in losses.items() if k.startswith("loss"))
+    shown = ", ".join(f"{k} {v.item():.3f}" for k, v in losses.items() if k.startswith("loss"))
     images = len(batch["inputs"])
     return [
         "dry run: nothing was written.",
         f"  model      {type(runner.model).__name__}, {trained / 1e6:.1f} M of "
         f"{sum(p.numel() for p in parameters) / 1e6:.1f} M parameters trained",
-        f"  weights    {runner._load_from or 'none'}"
+        f"  weights    {runner._load_from or f'no checkpoint; {initialisation(runner.model)}'}"
         + (f", resumed after epoch {runner.epoch}" if runner._resume else ""),
         f"  data       {len(dataset)} images, {len(dataset.metainfo['classes'])} classes, "
         f"batch {images} x {runner.world_size} processes",

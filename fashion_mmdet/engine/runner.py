@@ -1,4 +1,4 @@
-"""``FashionRunner``: mmengine's runner, with three silent turns made loud.
+"""``FashionRunner``: mmengine's runner, with its silent turns made loud.
 
 ``runner_type = 'FashionRunner'`` in a config is all it takes; ``mim train``, ``mim test`` and
 ``fashion`` build it alike.
@@ -14,7 +14,7 @@ import torch.distributed as dist
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.core.errors import CheckpointError, ConfigError
 
 
 @RUNNERS.register_module()
@@ -26,6 +26,8 @@ class FashionRunner(Runner):
     * ``--resume`` takes the newest checkpoint that can be read. Where there is none yet, a run
       starts from ``weights`` as it would have without ``--resume`` (mmdet's ``tools/train.py``
       sets ``load_from`` to None, and stock mmengine then trains from random weights).
+    * A resumed run reads no pretrained backbone: the checkpoint holds all of the model, and the
+      file or the network may be gone.
     * With a distributed launcher and no CUDA device it opens a gloo group; stock mmengine calls
       ``torch.cuda.set_device`` first and dies.
     """
@@ -66,10 +68,33 @@ class FashionRunner(Runner):
             }
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def _init_model_weights(self) -> None:
+        """Initialise as stock, unless a checkpoint is about to fill the whole model."""
+        self._settle_resume()
+        if not self._resume:
+            super()._init_model_weights()
+
     def load_or_resume(self) -> None:
         """Resume, load, or start anew, and say which."""
-        if self._has_loaded:
-            return
+        if not self._has_loaded:
+            self._settle_resume()
+        super().load_or_resume()
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Resume as stock; an optimizer of other parameters is a sentence, not a traceback."""
+        try:
+            super().resume(filename, *args, **kwargs)
+        except ValueError as error:
+            if "parameter group" not in str(error):
+                raise
+            raise CheckpointError(
+                f"{filename}: the optimizer state of this config expected, got one of other "
+                "parameters (frozen stages, weight decay groups). Resume with the config, and the "
+                "FASHION_WEIGHTS and FASHION_BACKBONE, of the run's start."
+            ) from None
+
+    def _settle_resume(self) -> None:
+        """Turn --resume into a start from ``weights`` where there is no checkpoint yet."""
         if self._resume and self._load_from is None:
             # FashionCheckpointHook has mended `last_checkpoint` by now, in its before_run.
             found = find_latest_checkpoint(self.work_dir)
@@ -79,9 +104,8 @@ class FashionRunner(Runner):
                 self._load_from = weights if _named(weights) else None
                 self.logger.warning(
                     f"--resume: no readable checkpoint in {self.work_dir}, starting from "
-                    f"{self._load_from or 'no weights'}."
+                    f"{self._load_from or 'the beginning'}."
                 )
-        super().load_or_resume()
 
 
 def _named(weights: Any) -> bool:

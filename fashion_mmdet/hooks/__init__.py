@@ -2,13 +2,25 @@
 
 from .autocast import AutocastOptimWrapper
 from .checkpoint import FashionCheckpointHook, latest_checkpoint
+from .class_check import (
+    ClassCheckHook,
+    require_heads,
+    require_same_classes,
+    trained_classes,
+)
 from .heads_first import HeadsFirstHook
-from .weights_report import WeightsReportHook
+from .weights_report import WeightsReportHook, initialisation, require_whole
 
 __all__ = [
     "AutocastOptimWrapper",
+    "ClassCheckHook",
     "FashionCheckpointHook",
     "HeadsFirstHook",
     "WeightsReportHook",
+    "initialisation",
     "latest_checkpoint",
+    "require_heads",
+    "require_same_classes",
+    "require_whole",
+    "trained_classes",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from fashion_mmdet.core.errors import CheckpointError
@@ -30,6 +30,7 @@ class WeightsReportHook(Hook):
     priority = "LOW"
 
     def __init__(self) -> None:
+        self._gaps: list[str] = []
         self._report: str | None = None
         self._filled: set[str] = set()
         self._told = False
@@ -38,6 +39,7 @@ class WeightsReportHook(Hook):
         """Compare the file with the model; the report follows when the loop starts."""
         weights = checkpoint.get("state_dict", checkpoint)
         lines, self._filled = compare(_bare(runner), weights)
+        self._gaps = lines[1:] if len(self._filled) < n_tensors(_bare(runner)) else []
         verb = "resumed from" if runner._resume else "loaded from"
         self._report = f"weights: {verb} {_source(runner)}: " + "\n  ".join(lines)
         if not self._filled:
@@ -53,18 +55,21 @@ class WeightsReportHook(Hook):
         self._tell(runner)
 
     def before_test(self, runner: Runner) -> None:
+        """Tell, and refuse to score a model of which a part is random."""
+        is_trained_here = self._told
         self._tell(runner)
+        if self._gaps and not is_trained_here:
+            raise CheckpointError(_not_whole(_source(runner), self._gaps))
 
     def _tell(self, runner: Runner) -> None:
         if self._told:
             return
         self._told = True
-        report = self._report or (
-            "weights: from nothing (no checkpoint, no COCO weights): "
-            f"{_initialisation(_bare(runner))}."
-        )
-        (runner.logger.info if self._report else runner.logger.warning)(report)
-        stuck = frozen_and_random(_bare(runner), self._filled)
+        model = _bare(runner)
+        report = self._report or f"weights: no checkpoint; {initialisation(model)}."
+        is_told = self._report or _pretrained(model)
+        (runner.logger.info if is_told else runner.logger.warning)(report)
+        stuck = frozen_and_random(model, self._filled)
         if stuck:
             runner.logger.warning(
                 f"weights: {len(stuck)} frozen tensors start random and will never learn "
@@ -84,19 +89,14 @@ def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], set[s
         The lines of a report, and the names of the model's tensors that the file fills.
         Counters of batches (``num_batches_tracked``) are left out of the account.
     """
-    have = {k.removeprefix("module."): tuple(getattr(v, "shape", ())) for k, v in weights.items()}
-    want = {
-        k: tuple(getattr(v, "shape", ()))
-        for k, v in model.state_dict().items()
-        if not k.endswith("num_batches_tracked")
-    }
+    have, want = _shapes(weights), _shapes(model.state_dict())
     loaded = [k for k in want if have.get(k) == want[k]]
     misfit = [k for k in want if k in have and have[k] != want[k]]
     absent = [k for k in want if k not in have]
-    unused = [k for k in have if k not in want and not k.endswith("num_batches_tracked")]
+    unused = [k for k in have if k not in want]
     lines = [f"{len(loaded)} of the model's {len(want)} tensors"]
     if misfit or absent:
-        lines[0] += f"; {len(misfit) + len(absent)} start as initialised ({_initialisation(model)})"
+        lines[0] += f"; {len(misfit) + len(absent)} start as initialised ({initialisation(model)})"
     for group, count in _groups(misfit):
         example = next(k for k in misfit if k.startswith(group))
         lines.append(
@@ -108,41 +108,90 @@ def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], set[s
     return lines, set(loaded)
 
 
+def require_whole(model: nn.Module, weights: dict[str, Any], source: str) -> None:
+    """Raise :class:`CheckpointError` unless the file fills every tensor of the model.
+
+    What is left random still predicts something, and its figures look like those of a model.
+    """
+    lines, filled = compare(model, weights)
+    if len(filled) < n_tensors(model):
+        raise CheckpointError(_not_whole(source, lines[1:]))
+
+
+def n_tensors(model: nn.Module) -> int:
+    """Return how many tensors of the model a file has to fill."""
+    return len(_shapes(model.state_dict()))
+
+
+def _not_whole(source: str, gaps: list[str]) -> str:
+    return (
+        f"{source}: weights for the whole model expected, got some that leave a part of it random: "
+        f"{'; '.join(gaps)}. Use the config that the checkpoint was trained with."
+    )
+
+
+def _shapes(weights: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {
+        k.removeprefix("module."): tuple(getattr(v, "shape", ()))
+        for k, v in weights.items()
+        if not k.endswith("num_batches_tracked")
+    }
+
+
 def frozen_and_random(model: nn.Module, filled: set[str]) -> list[str]:
     """Return parameters that want no gradient and that neither a file nor ``init_cfg`` fills."""
-    pretrained = tuple(f"{name}." if name else "" for name, _cfg in _pretrained(model))
-    return [
+    stuck = [
         name
         for name, parameter in model.named_parameters()
-        if not parameter.requires_grad
-        and name not in filled
-        and not (pretrained and name.startswith(pretrained))
+        if not parameter.requires_grad and name not in filled
     ]
+    if stuck:  # a resumed run does not need the files of init_cfg any more: they may be gone
+        pretrained = set().union(*(names for _, _, names in _pretrained(model)))
+        stuck = [name for name in stuck if name not in pretrained]
+    return stuck
 
 
-def _groups(names: Iterable[str]) -> list[tuple[str, int]]:
+def initialisation(model: nn.Module) -> str:
+    """Say what the model starts from without a checkpoint: files of ``init_cfg``, and the rest."""
+    parts = []
+    for name, checkpoint, filled in _pretrained(model):
+        module = model.get_submodule(name)
+        wanted = [f"{name}.{k}" if name else k for k in _shapes(module.state_dict())]
+        part = f"{name or 'model'} from {checkpoint}"
+        gaps = [k for k in wanted if k not in filled]
+        if gaps:
+            part += f" ({len(filled)} of {len(wanted)} tensors; random: "
+            part += ", ".join(f"{group} ({n})" for group, n in _groups(gaps, depth=2)) + ")"
+        parts.append(part)
+    return ", ".join([*parts, "the rest random" if parts else "all random"])
+
+
+def _groups(names: Iterable[str], depth: int = 4) -> list[tuple[str, int]]:
     """Count names by module, by ever larger parts until the list is short."""
     names = list(names)
-    for depth in (4, 3, 2, 1):
-        counts = Counter(".".join(name.split(".")[:-1][:depth]) or name for name in names)
+    for parts in range(depth, 0, -1):
+        counts = Counter(".".join(name.split(".")[:-1][:parts]) or name for name in names)
         if len(counts) <= _MAX_GROUPS:
             break
     return list(counts.items())
 
 
-def _initialisation(model: nn.Module) -> str:
-    """Name the modules with pretrained weights of their own; all else is random."""
-    pretrained = [f"{name or 'model'} from {c.get('checkpoint')}" for name, c in _pretrained(model)]
-    return ", ".join([*pretrained, "the rest random" if pretrained else "all random"])
-
-
-def _pretrained(model: nn.Module) -> list[tuple[str, dict[str, Any]]]:
+def _pretrained(model: nn.Module) -> list[tuple[str, str, set[str]]]:
+    """Return (module, file, the model's tensors that it fills) for each ``Pretrained`` init_cfg."""
     found = []
     for name, module in model.named_modules():
         init_cfg = getattr(module, "init_cfg", None)
         for cfg in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
             if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-                found.append((name, cfg))
+                weights = CheckpointLoader.load_checkpoint(cfg["checkpoint"], map_location="cpu")
+                weights = weights.get("state_dict", weights)
+                prefix = f"{cfg['prefix'].rstrip('.')}." if cfg.get("prefix") else ""
+                have = _shapes(
+                    {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+                )
+                want = _shapes(module.state_dict())
+                filled = {f"{name}.{k}" if name else k for k in want if have.get(k) == want[k]}
+                found.append((name, cfg["checkpoint"], filled))
     return found
 
 

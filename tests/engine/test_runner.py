@@ -96,6 +96,37 @@ def test_resume_with_a_checkpoint_leaves_it_to_mmengine(runner, tmp_path, monkey
     assert (bare._resume, bare._load_from) == (True, None)
 
 
+def test_resumed_run_initialises_nothing_so_that_the_backbones_file_may_be_gone(
+    runner, tmp_path, monkeypatch
+) -> None:
+    from mmengine.runner import Runner
+
+    calls: list[str] = []
+    monkeypatch.setattr(Runner, "_init_model_weights", lambda self: calls.append("initialised"))
+    fresh = runner(monkeypatch)
+    fresh._init_model_weights()
+    assert calls == ["initialised"] and not fresh._resume
+    (tmp_path / "epoch_1.pth").write_bytes(b"x")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+    runner(monkeypatch)._init_model_weights()
+    assert calls == ["initialised"]
+
+
+def test_resume_with_an_optimizer_of_other_parameters_is_one_sentence(
+    runner, monkeypatch
+) -> None:
+    from mmengine.runner import Runner
+
+    from fashion_mmdet.core.errors import CheckpointError
+
+    def fail(self: Any, filename: str) -> None:
+        raise ValueError("loaded state dict has a different number of parameter groups")
+
+    monkeypatch.setattr(Runner, "resume", fail)
+    with pytest.raises(CheckpointError, match="a.pth: the optimizer state of this config"):
+        runner(monkeypatch).resume("a.pth")
+
+
 def test_launcher_without_torchrun_is_refused_with_what_to_do(monkeypatch) -> None:
     import torch
 

@@ -17,12 +17,12 @@ def report(run) -> str:
     )
 
 
-def test_report_without_a_checkpoint_says_from_nothing(tmp_path):
+def test_report_without_a_checkpoint_says_all_is_random(tmp_path):
     from toy_runner import build
 
     build(tmp_path, epochs=1, validate=True, custom_hooks=[dict(type="WeightsReportHook")]).train()
     text = report(tmp_path)
-    assert text.count("weights: from nothing (no checkpoint, no COCO weights): all random") == 1
+    assert text.count("weights: no checkpoint; all random") == 1
     assert "WARNING" in text
 
 
@@ -61,18 +61,67 @@ def test_report_foreign_file_is_refused(tmp_path):
         runner.train()
 
 
-def test_frozen_tensors_that_nothing_fills_are_named():
+def backbone_and_head():
     import torch
-
-    from fashion_mmdet.hooks.weights_report import frozen_and_random
 
     model = torch.nn.Module()
     model.backbone = torch.nn.Linear(1, 1).requires_grad_(False)
     model.head = torch.nn.Linear(1, 1)
+    return model
+
+
+def test_frozen_tensors_that_nothing_fills_are_named():
+    from fashion_mmdet.hooks.weights_report import frozen_and_random
+
+    model = backbone_and_head()
     assert frozen_and_random(model, set()) == ["backbone.weight", "backbone.bias"]
     assert frozen_and_random(model, {"backbone.weight"}) == ["backbone.bias"]
-    model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": "a.pth"}
+
+
+def test_backbone_file_that_lacks_tensors_is_told_with_what_stays_random(tmp_path):
+    import torch
+
+    from fashion_mmdet.hooks.weights_report import frozen_and_random, initialisation
+
+    path = str(tmp_path / "a.pth")
+    torch.save({"weight": torch.ones(1, 1)}, path)
+    model = backbone_and_head()
+    assert initialisation(model) == "all random"
+    model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": path}
+    assert frozen_and_random(model, set()) == ["backbone.bias"]
+    assert initialisation(model) == (
+        f"backbone from {path} (1 of 2 tensors; random: backbone (1)), the rest random"
+    )
+    torch.save({"state_dict": {"net.weight": torch.ones(1, 1), "net.bias": torch.ones(1)}}, path)
+    model.backbone.init_cfg["prefix"] = "net"
+    assert initialisation(model) == f"backbone from {path}, the rest random"
     assert frozen_and_random(model, set()) == []
+
+
+def test_test_of_a_model_that_stays_random_in_part_is_refused(tmp_path):
+    import torch
+    from toy_runner import build, weights
+
+    kept = weights(build(tmp_path / "a"))
+    del kept["head.bias"]
+    torch.save({"state_dict": kept}, tmp_path / "part.pth")
+    runner = build(
+        tmp_path / "b",
+        load_from=str(tmp_path / "part.pth"),
+        custom_hooks=[dict(type="WeightsReportHook")],
+        tests=True,
+    )
+    with pytest.raises(CheckpointError, match=r"part\.pth.*random: not in the file: head \(1\)"):
+        runner.test()
+    kept["head.bias"] = torch.ones(1)
+    torch.save({"state_dict": kept}, tmp_path / "part.pth")
+    runner = build(
+        tmp_path / "c",
+        load_from=str(tmp_path / "part.pth"),
+        custom_hooks=[dict(type="WeightsReportHook")],
+        tests=True,
+    )
+    assert runner.test() == {"toy/score": 0.3}
 
 
 def test_compare_many_misses_are_grouped_by_part():
