@@ -41,7 +41,7 @@ from datasets_tools.report import (
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError, did_you_mean
-from fashion_mmdet.core.files import refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.files import looked_up_from, refuse_overwrite, refuse_own_input
 
 #: Instances smaller than 8 x 8 pixels are slips of the annotation tool: counted, not written.
 MIN_INSTANCE_PX = 64
@@ -231,14 +231,15 @@ def convert(
         progress: show a progress bar.
 
     Raises:
-        FashionError: if ``out_path`` exists or is an input, more than ``max_bad_rows`` photos are
-            bad, or none can be used.
+        FashionError: if ``out_path`` exists or is an input, ``root`` is another folder, more
+            than ``max_bad_rows`` photos are bad, or none can be used.
     """
     root, out_path = Path(root), Path(out_path)
     list_path, name = root / "label_list.mat", out_path.name
     inputs = (list_path, root / "photos" / name, root / "annotations" / "pixel-level" / name)
     refuse_own_input(out_path, *inputs)
     refuse_overwrite(out_path, force)
+    _require_dataset(root)
     labels = match_labels(read_label_list(list_path), read_map(), where=str(list_path))
     stems, notes = _stems(root)
     bad, tally = BadRows(max_bad_rows, str(root)), _Tally()
@@ -302,16 +303,28 @@ def link_photos(root: Path, out_path: Path) -> Path:
     return link
 
 
+def _require_dataset(root: Path) -> None:
+    """Raise :class:`FashionError`, naming all that is missing, where ``root`` is another folder."""
+    holds = {
+        "photos": (root / "photos").is_dir(),
+        "annotations/pixel-level": (root / "annotations" / "pixel-level").is_dir(),
+        "label_list.mat": (root / "label_list.mat").is_file(),
+    }
+    missing = [name for name, is_there in holds.items() if not is_there]
+    if missing:
+        found = f"one without {' and '.join(missing)}" if root.is_dir() else "no folder"
+        raise FashionError(
+            f"{root}: a folder with photos, annotations/pixel-level and label_list.mat expected, "
+            f"found {found}. Give the folder of Clothing Co-Parsing as downloaded."
+            f"{'' if root.is_dir() else looked_up_from(root)}"
+        )
+
+
 def _stems(root: Path) -> tuple[list[str], list[str]]:
     """Return the numbers, as text, that have a photo and a label map; and notes on the others."""
     folders = {root / "photos": "jpg", root / "annotations" / "pixel-level": "mat"}
     found = []
     for folder, ending in folders.items():
-        if not folder.is_dir():
-            raise FashionError(
-                f"{folder}: a folder of Clothing Co-Parsing expected, found none. "
-                "Give the folder that holds photos, annotations and label_list.mat."
-            )
         # Ids are made of the names, so nothing but a plain number is taken for a photo.
         matches = (re.fullmatch(rf"([0-9]{{4,9}})\.{ending}", n) for n in os.listdir(folder))
         found.append({match[1] for match in matches if match})

@@ -73,8 +73,8 @@ def relabel_shoes(
         max_bad_rows: how many bad rows are skipped; one more stops the work.
 
     Raises:
-        FashionError: for files that cannot be read, an ``out_path`` that is one of them, or too
-            many bad rows; nothing is written then.
+        FashionError: for files that cannot be read, an ``out_path`` that is one of them, too many
+            bad rows, or not one shoe that gets a type; nothing is written then.
     """
     refuse_own_input(out_path, ann_path, labels_path)
     data = read_coco(ann_path)
@@ -95,6 +95,12 @@ def relabel_shoes(
             annotation["shoe_type_from"] = _PARENT
             relabelled[shoe_type] += 1
         n_shoes += annotation["category_id"] == category_ids[_PARENT]
+    if not relabelled.total():
+        raise AnnotationError(
+            f"{labels_path}: a type for at least one shoe expected, got none "
+            f"({bad.kinds() or 'the table has no rows'}). Nothing was written. Does the table "
+            f"belong to {ann_path}?"
+        )
     write_json(out_path, data)
     return ShoeReport(Path(out_path), dict(relabelled), n_shoes, bad)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def trained(place: Path) -> Path:
          "--cfg-options", *SHORT],
         place,
     )
-    assert "from nothing" in text or "no weights" in text, "the log says what it starts from"
+    assert "weights: no checkpoint; all random" in text, "the log says what it starts from"
     assert (work_dir / "epoch_2.pth").is_file()
     return work_dir
 
@@ -194,6 +195,38 @@ def test_dry_run_prints_the_run_and_writes_nothing(place: Path) -> None:
     text = call([BIN / "fashion", "train", CONFIG, "--dry-run", "--cfg-options", *SHORT], place)
     assert "dry run: nothing was written." in text and "8 images" in text
     assert sorted(place.rglob("*")) == before
+
+
+def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path) -> None:
+    readme = (REPO / "README.md").read_text(encoding="utf-8").split("## Your own photos")[1]
+    recipe, own = re.findall(r"```python\n(.*?)```", readme, flags=re.S)[:2]
+    for big, small in (("mask_rcnn_r50", "mask_rcnn_r18"), ("ccp", "ccp_288"),
+                       ("schedule_1x_small", "adamw_cpu")):
+        assert f"/{big}.py" in recipe
+        recipe = recipe.replace(f"/{big}.py", f"/{small}.py")
+    assert "mine = dict(data_root=data_root)\n" in recipe
+    recipe = recipe.replace("mine = dict(data_root=data_root)\n", own)
+    mine = place / "data" / "mine"
+    (mine / "annotations").mkdir(parents=True)
+    (mine / "photos").symlink_to(place / "data" / "demo" / "raw" / "train")
+    coco = json.loads((place / "data/demo/annotations/all.json").read_text())
+    ids = {c["id"]: name for name, c in zip(("lehenga", "kurta"), coco["categories"], strict=False)}
+    coco["categories"] = [{"id": i, "name": name} for i, name in ids.items()]
+    for k, annotation in enumerate(coco["annotations"]):
+        annotation["category_id"] = list(ids)[k % 2]
+        del annotation["bbox"], annotation["area"]
+    for split in ("train", "val", "test"):
+        (mine / "annotations" / f"{split}.json").write_text(json.dumps(coco))
+    configs = place / "configs"
+    configs.mkdir()
+    (configs / "_base_").symlink_to(REPO / "configs" / "_base_")
+    (configs / "mine.py").write_text(recipe)
+    words = [BIN / "fashion", "train", configs / "mine.py", "--dry-run"]
+    text = call(words, place, FASHION_BACKBONE="none")
+    assert "12 images, 2 classes" in text
+    wrong = [*words, "--cfg-options", "model.roi_head.mask_head.num_classes=1"]
+    text = call(wrong, place, FASHION_BACKBONE="none", code=1)
+    assert "model.roi_head.mask_head.num_classes: 2 expected" in text and "Traceback" not in text
 
 
 def test_misspelt_option_is_refused_with_the_nearest(place: Path) -> None:

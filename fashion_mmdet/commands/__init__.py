@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, summary) in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
+    if not words:
+        parser.exit(2, parser.format_help())
     chosen = parser.parse_args(words[:1])
     module = importlib.import_module(COMMANDS[chosen.command][0])
     return run(module.main, words[1:])

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 #: distribution -> versions that the configs and tests are known to work with, as (from, below)
 PACKAGES: dict[str, tuple[str, str | None]] = {
@@ -34,8 +35,9 @@ def main(argv: Sequence[str]) -> int:
     """Print the report; exit code 1 where something is off."""
     parser = argparse.ArgumentParser(
         prog="fashion env",
-        description="Print versions, operator backend, device, W&B state and free disk, then a "
-        "verdict and what to do.",
+        description="Print versions, operator backend, device, W&B state, free disk and the data "
+        "found, then a verdict and what to do.",
+        epilog="Example: FASHION_DATA=~/data fashion env",
     )
     parser.parse_args(argv)
     faults: list[str] = []
@@ -44,12 +46,12 @@ def main(argv: Sequence[str]) -> int:
         faults.append("Python 3.10 to 3.13 is needed. Make the environment with one of these.")
     rows += [_package(name, *bounds, faults) for name, bounds in PACKAGES.items()]
     rows += [("operators", _operators(faults)), ("device", _device(faults))]
-    rows += [("wandb", _wandb(faults)), ("disk", _disk(faults))]
+    rows += [("wandb", _wandb(faults)), ("disk", _disk(faults)), ("data", _data())]
     for name, value in rows:
         print(f"{name:<16}{value}")
     print()
     if not faults:
-        print("verdict: ready. Next: make demo, or fashion train CONFIG --dry-run")
+        print("verdict: ready. Next, in the clone: make demo, or fashion train CONFIG --dry-run")
         return 0
     print(f"verdict: {len(faults)} thing(s) to mend:")
     for fault in faults:
@@ -145,3 +147,13 @@ def _disk(faults: list[str]) -> str:
             "checkpoints. Make room or give --work-dir."
         )
     return f"{free:.1f} GiB free in {os.getcwd()}"
+
+
+def _data() -> str:
+    """Say which sets lie where the configs look, and the annotation files of each."""
+    root = Path(os.environ.get("FASHION_DATA", "data"))
+    sets: dict[str, list[str]] = {}
+    for path in sorted(root.glob("*/annotations/*.json")):
+        sets.setdefault(path.parts[-3], []).append(path.stem)
+    found = ", ".join(f"{name} ({', '.join(stems)})" for name, stems in sets.items())
+    return f"{found or 'no data yet'} in {root.absolute()} (FASHION_DATA)"

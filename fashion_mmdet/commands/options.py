@@ -1,7 +1,8 @@
 """``--cfg-options``: overrides that are checked before anything is built.
 
 mmengine merges a misspelt key without a word and trains as if nothing had been said. Here a
-key must exist in the config, or be a parameter of the class that the config names there.
+key must exist in the config, or be a parameter of the class that the config names there, and a
+number, a switch or a dict of the config stays one.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from fashion_mmdet.core.errors import ConfigError, did_you_mean
 
 
 def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
-    """Check every dotted key of ``options`` against ``cfg``, then merge them into it.
+    """Check every dotted key of ``options`` and its value against ``cfg``, then merge them into it.
 
     Raises:
-        ConfigError: naming the key, and the nearest valid ones.
+        ConfigError: naming the key, and the nearest valid ones, or the kind of value expected.
     """
     if not options:
         return
     register(cfg)
-    for key in options:
-        check_key(cfg, key)
+    for key, given in options.items():
+        check_value(key, check_key(cfg, key), given)
     cfg.merge_from_dict(dict(options))
 
 
@@ -43,8 +44,12 @@ def register(cfg: Config) -> None:
         DefaultScope.get_instance(scope, scope_name=scope)
 
 
-def check_key(cfg: Config, key: str) -> None:
-    """Raise :class:`ConfigError` unless the dotted ``key`` means something in ``cfg``."""
+def check_key(cfg: Config, key: str) -> Any:
+    """Return what ``cfg`` holds at the dotted ``key``; None where it leaves it at its default.
+
+    Raises:
+        ConfigError: where the key means nothing in ``cfg``.
+    """
     node: Any = cfg._cfg_dict
     parts = key.split(".")
     if parts[0] in node and parts[0] not in _top_level():
@@ -72,15 +77,44 @@ def check_key(cfg: Config, key: str) -> None:
             node = node[part]
             continue
         if parts[depth - 1] == "custom_keys":
-            return  # names of parameters, which only the built model knows
+            return None  # names of parameters, which only the built model knows
         valid, complete = _accepted(node, parts[:depth])
         if part in valid or not complete:
-            return  # a parameter that the config leaves at its default
+            return None  # a parameter that the config leaves at its default
         prefix = ".".join(parts[:depth])
         raise ConfigError(
             f"{where}: {_what(node, prefix)} expected, got {part!r}."
             + (did_you_mean(part, valid) or f" Valid here: {', '.join(sorted(valid))}.")
         )
+    return node
+
+
+def check_value(key: str, held: Any, given: Any) -> None:
+    """Raise :class:`ConfigError` where ``given`` is of a kind that cannot take ``held``'s place.
+
+    Texts and lists may give way to anything, for many parameters take several kinds. None, on
+    either side, is a value left out.
+    """
+    if held is None or given is None:
+        return
+    where = f"--cfg-options {key}:"
+    if isinstance(held, Mapping) and not isinstance(given, Mapping):
+        shown = ", ".join(f"{key}.{name}" for name in list(held)[:_SHOWN_KEYS])
+        more = ", ..." if len(held) > _SHOWN_KEYS else ""
+        raise ConfigError(
+            f"{where} a dict expected, got {given!r}."
+            + (f" Set what is in it: {shown}{more}." if shown else "")
+        )
+    if isinstance(held, bool) and not isinstance(given, bool):
+        raise ConfigError(
+            f"{where} true or false expected (the config has {held}), got {given!r}."
+        )
+    if _is_number(held) and not _is_number(given):
+        raise ConfigError(f"{where} a number expected (the config has {held}), got {given!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _what(node: Mapping[str, Any], prefix: str) -> str:
@@ -90,6 +124,8 @@ def _what(node: Mapping[str, Any], prefix: str) -> str:
     owner = owner if isinstance(owner, str) else getattr(owner, "__name__", None)
     return f"a key of {prefix!r}" + (f" ({owner})" if owner else "")
 
+
+_SHOWN_KEYS = 8  # of a dict, in an error
 
 #: names accepted where the config has a dict without a ``type``: last key -> names, or a
 #: callable whose parameters they are

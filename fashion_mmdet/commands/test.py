@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
         prog="fashion test",
         description="Evaluate a checkpoint on the config's test set.",
         epilog="Example: fashion test configs/ccp/mask_rcnn_r50_ccp.py "
-        "work_dirs/mask_rcnn_r50/epoch_12.pth --out result.json",
+        "work_dirs/mask_rcnn_r50_ccp/epoch_12.pth --out result.json",
     )
     parser.add_argument("config", help="a file of configs/")
     parser.add_argument("checkpoint", help="a .pth file")

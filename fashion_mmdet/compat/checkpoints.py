@@ -227,7 +227,8 @@ def load_from_http(
         except OSError as error:  # urllib's errors are OSErrors
             raise CheckpointError(
                 f"{filename}: a download expected, got '{error}'. Check the address and the "
-                f"network, or put the file at {file} yourself."
+                f"network, put the file at {file} yourself, or name one that you have "
+                "(fashion-mmdet's configs: FASHION_WEIGHTS, FASHION_BACKBONE)."
             ) from None
     barrier()
     return read_checkpoint(file, map_location)

@@ -55,6 +55,8 @@ def nearest(name: object, valid: Iterable[object], count: int = 3) -> list[str]:
 def did_you_mean(name: object, valid: Iterable[object], count: int = 3) -> str:
     """Return ``" Did you mean 'a' or 'b'?"``, or ``""`` when nothing is near.
 
+    A sentence with the blank before it: the text before it ends in a full stop.
+
     >>> did_you_mean("snadals", ["sandals", "shoe", "sock"])
     " Did you mean 'sandals'?"
     """

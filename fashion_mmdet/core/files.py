@@ -101,7 +101,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return value
     except FileNotFoundError:
         raise FashionError(
-            f"{path}: a JSON file expected, found no file. Check the path."
+            f"{path}: a JSON file expected, found no file. Check the path.{looked_up_from(path)}"
         ) from None
     except UnicodeEncodeError as error:
         near = error.object[max(error.start - 30, 0) : error.start + 10]
@@ -126,6 +126,14 @@ def read_json(path: str | os.PathLike[str]) -> Any:
             f"{path}: numbers that fit a computer expected, got one of thousands of digits. "
             "Is the file damaged?"
         ) from None
+
+
+def looked_up_from(path: str | os.PathLike[str]) -> str:
+    """Return ``" Relative paths are looked up from FOLDER."``, or ``""`` for an absolute path.
+
+    To end a message about a path that is not there: the working directory may be the wrong one.
+    """
+    return "" if os.path.isabs(path) else f" Relative paths are looked up from {os.getcwd()}."
 
 
 def inside(root: str | os.PathLike[str], name: str, where: str) -> Path:

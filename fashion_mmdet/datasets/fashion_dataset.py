@@ -13,12 +13,17 @@ from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
 from fashion_mmdet.core.coco import CategoryMap, map_categories, read_coco
-from fashion_mmdet.core.errors import AnnotationError, OntologyError, did_you_mean
-from fashion_mmdet.core.files import inside
+from fashion_mmdet.core.errors import AnnotationError, OntologyError, nearest
+from fashion_mmdet.core.files import inside, looked_up_from
 from fashion_mmdet.core.ontology import CLASSES, PALETTE
 from fashion_mmdet.core.rle import area_px, box_xywh, to_rle, usable
 
 _NAMED = 5  # how many of a kind the log names before it only counts
+# What the file left out and the mask or box told; nothing is lost by it.
+_BOX_DERIVED = "box derived from its mask"
+_AREA_DERIVED = "area derived from its mask"
+_AREA_OF_BOX = "area of the box taken: no valid mask"
+_DERIVED = (_BOX_DERIVED, _AREA_DERIVED, _AREA_OF_BOX)
 
 
 @DATASETS.register_module()
@@ -78,6 +83,13 @@ class FashionDataset(CocoDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read ``ann_file`` and return mmdet's list of image records (``instances`` inside)."""
         self.report = Counter()
+        if not os.path.exists(self.ann_file):
+            raise AnnotationError(
+                f"{self.ann_file}: an annotation file expected, found no file. Convert the data "
+                "first (README, 'Data'); where it lies under another folder than data/, set "
+                "FASHION_DATA to that folder."
+                f"{looked_up_from(self.ann_file)}"
+            )
         coco = read_coco(self.ann_file)
         categories = self._map_categories(coco)
         annotations_of: dict[int, list[dict[str, Any]]] = {}
@@ -107,15 +119,15 @@ class FashionDataset(CocoDataset):
                 label_of[category_id] = None
                 left_out.append(f"{name!r} ({used[category_id]})")
             elif used[category_id]:
-                foreign.append(
-                    f"{name!r} ({used[category_id]} annotations)" + did_you_mean(name, classes)
-                )
+                near = " or ".join(map(repr, nearest(name, classes)))
+                hint = f"; did you mean {near}?" if near else ""
+                foreign.append(f"{name!r} ({used[category_id]} annotations{hint})")
             else:
                 self._log(f"category {name!r} is not one of ours; it has no annotations.", "warn")
         if foreign:
             raise OntologyError(
                 f"{self.ann_file}: categories of this dataset's {len(classes)} names expected, "
-                f"got {'; '.join(foreign)} Rename or remove them in the file, or name them in "
+                f"got {', '.join(foreign)}. Rename or remove them in the file, or name them in "
                 "metainfo.classes."
             )
         lost = sorted(set(used) - {c["id"] for c in coco["categories"]})
@@ -182,14 +194,14 @@ class FashionDataset(CocoDataset):
                 self.report["dropped: neither box nor valid mask"] += 1
                 return None
             box = box_xywh(to_rle(mask, height_px, width_px, where=self.ann_file))
-            self.report["box derived from its mask"] += 1
+            self.report[_BOX_DERIVED] += 1
         area = annotation.get("area")
         if area is None and not has_mask:
             area = box[2] * box[3]
-            self.report["area of the box taken: no valid mask"] += 1
+            self.report[_AREA_OF_BOX] += 1
         elif area is None:
             area = area_px(to_rle(mask, height_px, width_px, where=self.ann_file))
-            self.report["area derived from its mask"] += 1
+            self.report[_AREA_DERIVED] += 1
 
         x, y, w, h = box
         if w < 1 or h < 1 or area <= 0:
@@ -219,6 +231,7 @@ class FashionDataset(CocoDataset):
             raise AnnotationError(
                 f"{self.ann_file}: {len(records)} photos expected, {len(missing)} are missing, "
                 f"the first is {missing[0]}. Check data_root and data_prefix, or FASHION_DATA."
+                f"{looked_up_from(missing[0])}"
             )
 
     def _settle_mask_format(self) -> None:
@@ -266,8 +279,11 @@ class FashionDataset(CocoDataset):
             f"{n_images} images, {self.report['kept']} instances of {len(present)} of "
             f"{len(self.metainfo['classes'])} categories."
         )
+        derived = [f"{self.report[why]} x {why}" for why in _DERIVED if self.report[why]]
+        if derived:
+            self._log(f"{'; '.join(derived)}.")
         for reason, count in sorted(self.report.items()):
-            if reason != "kept":
+            if reason != "kept" and reason not in _DERIVED:
                 self._log(f"{count} x {reason}.", "warn")
         for message in self._bad_masks[:_NAMED]:
             self._log(message, "warn")

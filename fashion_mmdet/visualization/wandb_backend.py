@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -195,7 +196,7 @@ class FashionWandbBackend(BaseVisBackend):
             self._mode = "off"
             raise
         folder = Path(self._run.dir).parent
-        _say(f"W&B: offline in {folder}. Upload it with: wandb sync {folder}")
+        _say(f"W&B: offline in {folder}. Upload it with: wandb sync {shlex.quote(str(folder))}")
 
     def _init(self, wandb: Any, mode: str) -> Any:
         return wandb.init(

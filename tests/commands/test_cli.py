@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,50 @@ def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "convert"]])
+def test_command_without_its_word_prints_the_help(
+    words: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    wanted = capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2 and capsys.readouterr().err == wanted
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "convert"], ["env"], ["demo"],
+                                   *[[*f"data {tool}".split()] for tool in TOOLS]])
+def test_help_says_what_it_is_for_and_ends_with_an_example(
+    words: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    usage, about, *_, example = capsys.readouterr().out.strip().split("\n\n")
+    assert about.endswith(".") and ":" not in about
+    assert example.startswith("Example: ") and " ".join(["fashion", *words]) in example
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_example_of_a_data_tool_can_be_parsed(
+    tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, example = TOOLS[tool]
+    taken = []
+    monkeypatch.setattr(f"{module}.run", lambda args: taken.append(args) or 0)
+    assert main(["data", *tool.split(), *example.split()]) == 0 and len(taken) == 1
+
+
+@pytest.mark.mm
+def test_example_of_test_takes_the_checkpoint_of_its_config(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["test", "--help"])
+    config, checkpoint = re.search(
+        r"fashion test\s+(\S+)\s+(\S+)", capsys.readouterr().out.partition("Example:")[2]
+    ).groups()
+    assert Path(checkpoint).parent == Path("work_dirs") / Path(config).stem
 
 
 def test_fault_of_the_user_is_one_line_and_exit_1(capsys: pytest.CaptureFixture) -> None:

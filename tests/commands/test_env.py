@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fashion_mmdet.commands import env
@@ -39,9 +41,27 @@ def test_full_disk_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "GiB free" in faults[0]
 
 
+def test_data_of_every_set_is_named_with_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ccp/annotations/val.json", "ccp/annotations/all.json", "demo/annotations/a.json",
+                 "raw/train.csv", "empty/annotations/x.txt"):  # fmt: skip
+        path = tmp_path / "sets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setenv("FASHION_DATA", str(tmp_path / "sets"))
+    assert env._data() == f"ccp (all, val), demo (a) in {tmp_path / 'sets'} (FASHION_DATA)"
+    monkeypatch.delenv("FASHION_DATA")
+    monkeypatch.chdir(tmp_path)
+    assert env._data() == f"no data yet in {tmp_path / 'data'} (FASHION_DATA)"
+    Path("sets").rename("data")
+    assert env._data().startswith("ccp (all, val), demo (a) in ")
+
+
 @pytest.mark.mm
 def test_report_ends_with_a_verdict(capsys: pytest.CaptureFixture) -> None:
     code = env.main([])
     printed = capsys.readouterr().out
     assert "operators" in printed and "wandb" in printed and "disk" in printed
-    assert ("verdict: ready" in printed) == (code == 0)
+    assert "\ndata  " in printed
+    assert ("verdict: ready. Next, in the clone: make demo" in printed) == (code == 0)

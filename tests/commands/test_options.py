@@ -75,6 +75,71 @@ def test_option_that_means_nothing_is_refused_with_the_nearest(cfg, key: str, hi
     assert key in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "given", "said"),
+    [
+        ("optim_wrapper.optimizer.lr", "abc", r"a number .* \(the config has 0.02\), got .abc.\."),
+        ("optim_wrapper.optimizer.lr", True, "a number expected .*got True"),
+        ("optim_wrapper.optimizer.lr", [0, 2], r"a number expected .*got \[0, 2\]"),
+        ("train_cfg.max_epochs", "12 epochs", r"a number expected \(the config has 12\)"),
+        ("param_scheduler.1.gamma", "a", r"a number expected \(the config has 0.1\)"),
+        ("auto_scale_lr.enable", 1, r"true or false expected \(the config has True\), got 1"),
+        ("auto_scale_lr.enable", "yes", "true or false expected"),
+        ("model", 3, "a dict expected, got 3. Set what is in it: model.type, .*, ..."),
+        ("wandb", "offline", "a dict expected, got 'offline'. .*: wandb.mode, wandb.project.$"),
+        ("param_scheduler.1", "cosine", "a dict expected"),
+    ],
+)  # fmt: skip
+def test_option_of_another_kind_is_refused_with_what_the_config_has(
+    cfg, key: str, given: object, said: str
+) -> None:
+    from fashion_mmdet.commands.options import merge_options
+
+    copy = cfg.copy()
+    with pytest.raises(ConfigError, match=f"^--cfg-options {key}: {said}"):
+        merge_options(copy, {key: given})
+    assert copy._cfg_dict == cfg._cfg_dict, "nothing is merged"
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("optim_wrapper.optimizer.lr", 1),  # int and float stand for one another
+        ("train_cfg.max_epochs", 3.0),
+        ("train_cfg.max_epochs", None),
+        ("model.backbone.init_cfg", None),
+        ("randomness.seed", None),
+        ("load_from", "a.pth"),  # None in the config
+        ("work_dir", 5),  # not in the config
+        ("optim_wrapper.clip_grad", "abc"),  # left at its default: its kind is not known
+        ("wandb.mode", ["a"]),  # a text gives way
+        ("param_scheduler.1.milestones", 8),  # a list gives way
+        ("auto_scale_lr.enable", False),
+    ],
+)
+def test_option_of_a_kind_that_may_do_is_taken(cfg, key: str, given: object) -> None:
+    from fashion_mmdet.commands.options import merge_options
+
+    copy = cfg.copy()
+    merge_options(copy, {key: given})
+    node = copy._cfg_dict
+    for part in key.split("."):
+        node = node[int(part) if part.isdigit() else part]
+    assert node == given
+
+
+def test_option_of_another_kind_is_one_line(capsys, repo_dir) -> None:
+    from fashion_mmdet.commands import main
+
+    config = str(repo_dir / "configs" / "fashion" / "mask_rcnn_r50.py")
+    words = ["train", config, "--cfg-options", "optim_wrapper.optimizer.lr=abc"]
+    assert main(words) == 1
+    assert capsys.readouterr().err == (
+        "error: --cfg-options optim_wrapper.optimizer.lr: a number expected (the config has "
+        "0.02), got 'abc'.\n"
+    )
+
+
 def test_options_are_merged(cfg) -> None:
     from fashion_mmdet.commands.options import merge_options
 

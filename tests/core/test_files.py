@@ -118,6 +118,14 @@ def test_read_json_bad_file_is_an_error_that_names_it(tmp_path, content, said):
     assert "\n" not in str(caught.value)
 
 
+def test_read_json_missing_relative_path_names_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FashionError, match=rf"no file\. .* looked up from {tmp_path}\.$"):
+        read_json("sub/a.json")
+    with pytest.raises(FashionError, match=r"Check the path\.$"):
+        read_json(tmp_path / "sub" / "a.json")
+
+
 def test_read_json_character_of_two_escapes_is_read(tmp_path):
     (tmp_path / "a.json").write_text('{"a": "\\ud83d\\udc60"}')
     assert read_json(tmp_path / "a.json") == {"a": "\N{HIGH-HEELED SHOE}"}

@@ -101,9 +101,11 @@ def log():
 
     class Kept(logging.Handler):
         text = ""
+        records: list[logging.LogRecord] = []
 
         def emit(self, record: logging.LogRecord) -> None:
             Kept.text += record.getMessage() + "\n"
+            Kept.records.append(record)
 
     kept = Kept()
     logger = MMLogger.get_current_instance()
@@ -142,7 +144,18 @@ def test_stock_dataset_shifts_on_the_same_file(build, tmp_path: Path) -> None:
 
 def test_misspelt_category_is_refused_with_the_nearest(build) -> None:
     given = coco([(1, "snadals")], [annotation(1, 1, square(0, 0))])
-    with pytest.raises(OntologyError, match=r"'snadals' \(1 annotations\).*'sandals'"):
+    said = r"'snadals' \(1 annotations; did you mean 'sandals'\?\)\. Rename"
+    with pytest.raises(OntologyError, match=said):
+        build(given)
+
+
+def test_foreign_categories_are_listed_as_a_sentence(build) -> None:
+    given = coco(
+        [(1, "qqqq"), (2, "snadals")],
+        [annotation(1, 1, square(0, 0)), annotation(2, 2, square(20, 5))],
+    )
+    said = r"got 'qqqq' \(1 annotations\), 'snadals' \(1 annotations; did you .*\?\)\. Rename"
+    with pytest.raises(OntologyError, match=said):
         build(given)
 
 
@@ -296,12 +309,17 @@ def test_training_set_with_nothing_left_names_the_file_and_the_reasons(build) ->
         build(given, filter_cfg={"filter_empty_gt": True})
 
 
-def test_box_and_area_are_derived_from_the_mask(build) -> None:
+def test_box_and_area_are_derived_from_the_mask(build, log) -> None:
     entry = annotation(1, 1, square(10, 8))
     del entry["bbox"], entry["area"]
     dataset = build(coco([(1, "shoe")], [entry]))
     assert dataset.get_data_info(0)["instances"][0]["bbox"] == [10, 8, 22, 20]
     assert dataset.report["box derived from its mask"] == 1
+    (said,) = [r for r in log.records if "derived from its mask" in r.getMessage()]
+    assert said.levelno == logging.INFO
+    assert said.getMessage().endswith(
+        ": 1 x box derived from its mask; 1 x area derived from its mask."
+    )
 
 
 def test_image_without_anything_to_learn_is_left_out_and_counted(build) -> None:
@@ -311,6 +329,33 @@ def test_image_without_anything_to_learn_is_left_out_and_counted(build) -> None:
     dataset = build(given, filter_cfg={"filter_empty_gt": True})
     assert [dataset.get_data_info(n)["img_id"] for n in range(len(dataset))] == [2]
     assert dataset.report["image left out: nothing to learn from in it"] == 1
+
+
+def test_missing_annotation_file_says_how_to_get_it_and_where_it_was_looked_for(
+    build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(coco([(1, "shoe")], [annotation(1, 1, square(0, 0))]))  # registers all
+    from fashion_mmdet.datasets import FashionDataset
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AnnotationError) as caught:
+        FashionDataset(ann_file="annotations/train.json", data_root="data/demo", pipeline=[])
+    said = str(caught.value)
+    assert said.startswith("data/demo/annotations/train.json: an annotation file expected, found")
+    assert "Convert the data first (README, 'Data')" in said and "FASHION_DATA" in said
+    assert said.endswith(f" Relative paths are looked up from {tmp_path}.")
+
+
+def test_missing_photos_of_a_relative_folder_name_the_working_directory(
+    build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(coco([(1, "shoe")], [annotation(1, 1, square(0, 0))]))
+    from fashion_mmdet.datasets import FashionDataset
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AnnotationError, match=f"looked up from {tmp_path}") as caught:
+        FashionDataset(ann_file="ann.json", data_prefix={"img": "photos"}, pipeline=[])
+    assert "the first is photos/a.jpg" in str(caught.value)
 
 
 def test_missing_photos_stop_the_run_at_its_start(build) -> None:

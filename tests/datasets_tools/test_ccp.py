@@ -341,12 +341,26 @@ def test_convert_one_number_written_two_ways_is_refused(root: Path):
         converted(root)
 
 
-@pytest.mark.parametrize("missing", ["photos", "annotations", "label_list.mat"])
+@pytest.mark.parametrize("missing", ["photos", "annotations/pixel-level", "label_list.mat"])
 def test_convert_incomplete_dataset_says_what_is_missing(root: Path, missing: str):
     path = root / missing
     path.unlink() if path.is_file() else shutil.rmtree(path)
-    with pytest.raises(FashionError, match=missing):
+    with pytest.raises(FashionError, match=rf"found one without {missing}\. Give"):
         converted(root)
+
+
+@pytest.mark.parametrize(("name", "found"), [("gone", "no folder"), ("x", "one without photos")])
+def test_main_wrong_folder_says_what_it_should_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, name: str, found: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("x").mkdir()
+    assert ccp.main([name, "--out", "out/all.json"]) == 1
+    said = capsys.readouterr().err
+    holds = "with photos, annotations/pixel-level and label_list.mat"
+    assert f"{name}: a folder {holds} expected, found {found}" in said
+    assert "MATLAB" not in said and (str(tmp_path) in said) == (name == "gone")
+    assert not Path("out").exists()
 
 
 # --- photos

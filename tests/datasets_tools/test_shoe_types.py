@@ -102,7 +102,8 @@ def test_relabel_bad_row_is_named_and_skipped(annotations, row, kind, said):
 
 
 def test_relabel_mask_with_two_types_stays_a_shoe(annotations):
-    report, found = relabel(annotations, ["a.jpg,1,sandals", "a.jpg,1,high-heels"])
+    rows = ["a.jpg,1,sandals", "a.jpg,1,high-heels", "a.jpg,2,sandals"]
+    report, found = relabel(annotations, rows)
     assert dict(report.bad.counts) == {"two types for one mask": 1}
     assert "labels.csv:2" in report.bad.first["two types for one mask"][0]
     assert found[1]["category_id"] == SHOE and "shoe_type_from" not in found[1]
@@ -156,10 +157,30 @@ def test_relabel_unreadable_table_is_an_error_that_names_it(annotations, name, c
 
 def test_relabel_json_entry_without_keys_is_a_bad_row(annotations):
     labels = annotations.parent / "labels.json"
-    labels.write_text('[3, {"image": "a.jpg"}]')
+    good = '{"image": "a.jpg", "mask": 1, "shoe_type": "sandals"}'
+    labels.write_text(f'[3, {{"image": "a.jpg"}}, {good}]')
     report = relabel_shoes(annotations, labels, annotations.parent / "typed.json")
     assert report.bad.first["unknown image"][0].startswith("labels.json[0]: ")
     assert report.bad.total == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["c.jpg,1,sandals", "a.jpg,3,sandals"], "(1 unknown image, 1 not a shoe)"),
+        (["a.jpg,1,sandals", "a.jpg,1,high-heels"], "(1 two types for one mask)"),
+        ([], "(the table has no rows)"),
+    ],
+)
+def test_command_without_a_usable_row_is_an_error_and_writes_nothing(
+    annotations, capsys, rows, said
+):
+    out = annotations.parent / "out" / "typed.json"
+    words = [str(annotations), str(table(annotations.parent, rows)), "--out", str(out)]
+    assert main(words) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and said in printed.err.splitlines()[-1]
+    assert not out.parent.exists()
 
 
 def test_command_relabels_and_needs_force_to_overwrite(annotations, capsys):

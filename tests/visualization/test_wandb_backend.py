@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +191,16 @@ def test_wandb_offline_run_holds_config_and_every_row_by_its_own_step(tmp_path):
     assert [step for step, _ in pictures] == [40, 80]
     for _, name in pictures:
         assert (folder / "files" / name).stat().st_size > 0
+
+
+def test_wandb_sync_command_can_be_pasted_whatever_the_folder_is_called(tmp_path, log):
+    made = backend(tmp_path, work_dir=str(tmp_path / "a b's; run"))
+    made.add_scalars({"loss": 1.0, "iter": 1}, step=1)
+    made.close()
+    (said,) = [r.getMessage() for r in log.records if "wandb sync" in r.getMessage()]
+    words = shlex.split(said.partition("Upload it with: ")[2])
+    assert words[:2] == ["wandb", "sync"] and len(words) == 3
+    assert Path(words[2]).is_dir() and Path(words[2]).parents[1].name == "a b's; run"
 
 
 def test_wandb_config_secrets_are_masked(tmp_path):

@@ -1,8 +1,9 @@
 """Mask R-CNN, ResNet-50 FPN, for the 49 categories, from COCO weights.
 
-``num_classes`` is set here; with classes of your own set it in both heads (README, "Add to it":
-a base's variable, given again in a leaf, changes nothing). FASHION_WEIGHTS names another checkpoint to start
-from (a file or an address), or ``none`` to start from nothing but the backbone's initialisation.
+``num_classes`` is set here. With classes of your own set it in both heads (README, "Your own
+photos"): a base's variable, given again in a leaf, changes nothing. FASHION_WEIGHTS names another
+checkpoint to start from (a file or an address), or ``none`` to start from nothing but the
+backbone's initialisation.
 """
 
 _base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
