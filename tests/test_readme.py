@@ -39,6 +39,18 @@ def test_every_super_category_is_the_record(record: dict[str, float]) -> None:
         ]
 
 
+def test_demo_figures_are_the_records() -> None:
+    recipe = (REPO / "configs/demo/mask_rcnn_r18_demo.py").read_text(encoding="utf-8")
+    for kind, places in (("segm", (README, recipe)), ("bbox", (recipe,))):
+        figures = []
+        for seed in range(3):
+            path = REPO / "docs" / "results" / "demo" / f"seed{seed}.json"
+            record = json.loads(path.read_text(encoding="utf-8"))
+            figures.append(f"{100 * record[f'coco/{kind}_mAP_50']:.1f}")
+        for text in places:
+            assert re.search(rf"\b{figures[0]}, {figures[1]}(,| and) {figures[2]}\b", text)
+
+
 def test_files_and_recipes_that_the_readme_names_exist() -> None:
     named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"configs/[\w/]+\.py", README)
     assert named
