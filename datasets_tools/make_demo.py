@@ -46,9 +46,9 @@ from fashion_mmdet.core.files import read_json
 from fashion_mmdet.core.ontology import CLASSES_46, category
 from fashion_mmdet.core.rle import coco_to_kaggle, encode_mask
 
-from .demo_canvas import Instance
-from .demo_cloth import ATTRIBUTES
-from .demo_scenes import Masks, draw_scene
+from .demo.canvas import Instance
+from .demo.cloth import ATTRIBUTES
+from .demo.scenes import Masks, draw_scene
 from .report import exit_code, say, sweep
 
 #: Raised by one whenever the drawing changes, so that figures on the demo name their data.

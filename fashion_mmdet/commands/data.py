@@ -10,13 +10,13 @@ from collections.abc import Sequence
 #: words that follow in an example)
 TOOLS: dict[str, tuple[str, str, str]] = {
     "convert imaterialist2019": (
-        "datasets_tools.imaterialist",
+        "datasets_tools.sources.imaterialist",
         "train.csv and label_descriptions.json to COCO",
         "train.csv --descriptions label_descriptions.json --images train "
         "--out annotations/all.json",
     ),
     "convert ccp": (
-        "datasets_tools.ccp",
+        "datasets_tools.sources.ccp",
         "Clothing Co-Parsing's label maps to COCO",
         "~/clothing-co-parsing --out data/ccp/annotations/all.json",
     ),

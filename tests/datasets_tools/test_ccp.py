@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from datasets_tools import ccp
+from datasets_tools.category_map import CategoryTable
+from datasets_tools.sources import ccp
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.errors import FashionError, OntologyError
 
-NAMES = [label.name for label in sorted(ccp.read_map().values(), key=lambda row: row.ccp_id)]
+TABLE = CategoryTable.read(ccp.MAP_PATH)
+NAMES = [name for _, name in sorted(TABLE.name_of_id().items())]
 SIZE_HW = (60, 80)
 
 
@@ -78,9 +80,8 @@ def names_of(coco: dict) -> list[str]:
 
 
 def test_map_holds_59_names_once_with_known_categories_and_reasons():
-    labels = ccp.read_map()
-    assert sorted(label.ccp_id for label in labels.values()) == list(range(59))
-    assert sum(label.category is None for label in labels.values()) == 12
+    assert sorted(TABLE.name_of_id()) == list(range(59)) and len(TABLE.rows) == 59
+    assert sum(row.category is None for row in TABLE.rows.values()) == 12
     for line in ccp.MAP_PATH.read_text(encoding="utf-8").splitlines()[1:]:
         assert ",,," not in line or line[-1] != ",", f"no reason given: {line}"
 
@@ -100,70 +101,12 @@ def test_map_holds_59_names_once_with_known_categories_and_reasons():
     ],
 )
 def test_map_doubtful_names_are_decided(name: str, category: str | None):
-    assert ccp.read_map()[name].category == category
+    assert TABLE.rows[name].category == category
 
 
 def test_map_pairs_are_footwear_gloves_and_socks():
-    pairs = {label.category for label in ccp.read_map().values() if label.is_pair}
+    pairs = {row.category for row in TABLE.rows.values() if row.is_pair}
     assert pairs == {"shoe", "high-heels", "sandals", "glove", "sock"}
-
-
-def test_read_map_unknown_category_is_named(tmp_path: Path):
-    table = tmp_path / "map.csv"
-    table.write_text("ccp_id,ccp_name,category,split,note\n0,bag,bagg,,\n")
-    with pytest.raises(OntologyError, match="'bagg'"):
-        ccp.read_map(table)
-
-
-# --- split_pair
-
-
-def test_split_pair_two_parts_come_left_first():
-    mask_HW = np.zeros((20, 40), bool)
-    mask_HW[2:12, 25:37] = True
-    mask_HW[5:15, 3:13] = True
-    left_HW, right_HW = ccp.split_pair(mask_HW)
-    assert left_HW.sum() == 100 and right_HW.sum() == 120
-    assert left_HW[:, :20].sum() == 100 and right_HW[:, 20:].sum() == 120
-
-
-def test_split_pair_crumbs_join_the_nearer_part():
-    mask_HW = np.zeros((20, 60), bool)
-    mask_HW[:10, :10] = mask_HW[:10, 50:60] = True
-    mask_HW[4, 20] = mask_HW[4, 45] = mask_HW[15, 52] = True
-    left_HW, right_HW = ccp.split_pair(mask_HW)
-    assert left_HW.sum() == 101 and left_HW[4, 20]
-    assert right_HW.sum() == 102 and right_HW[4, 45] and right_HW[15, 52]
-
-
-def test_split_pair_that_touches_at_a_corner_stays_one():
-    mask_HW = np.zeros((20, 20), bool)
-    mask_HW[:10, :10] = mask_HW[10:, 10:] = True
-    assert len(ccp.split_pair(mask_HW)) == 1
-
-
-@pytest.mark.parametrize(("height", "expected"), [(13, 1), (14, 2)])
-def test_split_pair_second_part_must_have_its_share(height: int, expected: int):
-    mask_HW = np.zeros((100, 60), bool)
-    mask_HW[:, :20] = True
-    mask_HW[:height, 30:50] = True
-    assert len(ccp.split_pair(mask_HW)) == expected
-
-
-@pytest.mark.parametrize(("width", "expected"), [(7, 1), (8, 2)])
-def test_split_pair_second_part_must_have_the_least_area(width: int, expected: int):
-    mask_HW = np.zeros((20, 40), bool)
-    mask_HW[:10, :10] = True
-    mask_HW[:8, 20 : 20 + width] = True
-    assert len(ccp.split_pair(mask_HW)) == expected
-
-
-def test_split_pair_of_many_parts_gives_two_that_add_up():
-    mask_HW = np.random.default_rng(0).random((40, 60)) < 0.1
-    mask_HW[:12, :12] = mask_HW[20:30, 40:52] = True
-    left_HW, right_HW = ccp.split_pair(mask_HW)
-    assert not (left_HW & right_HW).any()
-    np.testing.assert_array_equal(left_HW | right_HW, mask_HW)
 
 
 # --- convert
@@ -430,7 +373,7 @@ def test_convert_real_masks_add_up_to_the_label_map(shared_dir: Path, tmp_path: 
     coco = json.loads((tmp_path / "annotations" / "all.json").read_text())
     map_HW = loadmat(map_path)["groundtruth"]
     names = [str(cell[0]) for cell in loadmat(real / "label_list.mat")["label_list"].ravel()]
-    mapped = {name for name, label in ccp.read_map().items() if label.category}
+    mapped = {name for name, row in TABLE.rows.items() if row.category}
     found: dict[str, np.ndarray] = {}
     for annotation in coco["annotations"]:
         mask_HW = rle.decode(annotation["segmentation"]).astype(int)

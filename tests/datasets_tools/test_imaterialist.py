@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_tools.imaterialist import convert_2019, main
+from datasets_tools.sources.imaterialist import convert_2019, main
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError
 from fashion_mmdet.core.ontology import CLASSES, CLASSES_46
@@ -313,7 +313,7 @@ def test_convert_stopped_midway_leaves_nothing(folder, monkeypatch):
     def stop(rle):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datasets_tools.imaterialist.box_xywh", stop)
+    monkeypatch.setattr("datasets_tools.sources.imaterialist.box_xywh", stop)
     with pytest.raises(KeyboardInterrupt):
         convert(folder, GOOD)
     assert list((folder / "out").iterdir()) == []

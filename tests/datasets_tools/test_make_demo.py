@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from datasets_tools import make_demo as tool
-from datasets_tools.demo_canvas import BODY, Canvas, Instance, box, ribbon
-from datasets_tools.demo_scenes import LEAST_SHARE, draw_scene
+from datasets_tools.demo.canvas import BODY, Canvas, Instance, box, ribbon
+from datasets_tools.demo.scenes import LEAST_SHARE, draw_scene
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.ontology import CLASSES_46, PART_SUPERCATEGORIES, SHOE_TYPES, category
 

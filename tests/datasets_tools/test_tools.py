@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from datasets_tools import ccp, imaterialist, make_demo, report, shoe_types, split
+from datasets_tools import make_demo, report, shoe_types, split
+from datasets_tools.sources import ccp, imaterialist
 
 REPO = Path(__file__).resolve().parents[2]
-SOURCES = sorted((REPO / "datasets_tools").glob("*.py"))
-TOOLS = [p.stem for p in SOURCES if "\ndef main(" in p.read_text(encoding="utf-8")]
+SOURCES = sorted((REPO / "datasets_tools").rglob("*.py"))
+TOOLS = [
+    ".".join(p.relative_to(REPO).with_suffix("").parts)
+    for p in SOURCES
+    if "\ndef main(" in p.read_text(encoding="utf-8")
+]
 COCO = {
     "images": [{"id": 1, "file_name": "a.jpg", "height": 2, "width": 3}],
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1}],
@@ -31,7 +36,8 @@ def age(path: Path) -> None:
 
 
 def test_tools_are_all_found():
-    assert TOOLS == ["ccp", "imaterialist", "make_demo", "shoe_types", "split"]
+    names = ["make_demo", "shoe_types", "sources.ccp", "sources.imaterialist", "split"]
+    assert TOOLS == [f"datasets_tools.{name}" for name in names]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # runpy, of a module imported before
@@ -39,9 +45,9 @@ def test_tools_are_all_found():
 def test_tool_as_a_module_runs(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit) as stopped:
-        runpy.run_module(f"datasets_tools.{name}", run_name="__main__")
+        runpy.run_module(name, run_name="__main__")
     assert stopped.value.code == 0
-    assert f"usage: python -m datasets_tools.{name} " in capsys.readouterr().out
+    assert f"usage: python -m {name} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

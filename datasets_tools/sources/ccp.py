@@ -4,7 +4,7 @@ The dataset (W. Yang, P. Luo, L. Lin, "Clothing Co-Parsing by Joint Image Segmen
 Labeling", CVPR 2014; https://github.com/bearpaw/clothing-co-parsing) has one label map a photo:
 ``photos/NNNN.jpg``, ``annotations/pixel-level/NNNN.mat`` (variable ``groundtruth``, height x
 width, index into ``label_list.mat``). Which of its names becomes which category, and why some
-become none, is the table ``ccp_map.csv`` beside this file.
+become none, is the table ``maps/ccp.csv``.
 
 A label map has no instances, so one is made of every name in a photo. Names marked in the
 table's column ``split`` are worn in pairs; :func:`split_pair` parts them.
@@ -15,7 +15,6 @@ table's column ``split`` are worn in pairs; :func:`split_pair` parts them.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import re
 from collections import Counter
@@ -25,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 from scipy.io import loadmat
 from tqdm import tqdm
 
+from datasets_tools.category_map import MAPS, CategoryTable, MapRow, add_map_arguments
+from datasets_tools.pairs import MIN_INSTANCE_PX, split_pair
 from datasets_tools.report import (
     BadRow,
     BadRows,
@@ -40,29 +40,12 @@ from datasets_tools.report import (
 )
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import CocoWriter
-from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError, did_you_mean
+from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError
 from fashion_mmdet.core.files import looked_up_from, refuse_overwrite, refuse_own_input
 
-#: Instances smaller than 8 x 8 pixels are slips of the annotation tool: counted, not written.
-MIN_INSTANCE_PX = 64
-#: The second part of a pair must have this share of the first one's area. Judged by eye on all
-#: 35 pairs of 857 photos with a share under 0.4: those under 0.14 are heels and straps of one
-#: outline (one true shoe among them), most of those above are a second shoe, partly hidden.
-MIN_SECOND_SHARE = 0.14
-MAP_PATH = Path(__file__).with_name("ccp_map.csv")
+MAP_PATH = MAPS / "ccp.csv"
 
 _EXIF_ORIENTATION = 0x0112
-_EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
-
-
-@dataclass(frozen=True)
-class Label:
-    """One row of the table: ``category`` is None where the 49 have no counterpart."""
-
-    ccp_id: int
-    name: str
-    category: str | None
-    is_pair: bool
 
 
 @dataclass
@@ -90,24 +73,6 @@ class _Tally:
             yield f"{self.n_small:,} instances under {MIN_INSTANCE_PX} px were not written"
 
 
-def read_map(path: str | os.PathLike[str] = MAP_PATH) -> dict[str, Label]:
-    """Read the table of names, by name.
-
-    Raises:
-        OntologyError: for a category that the ontology does not have.
-    """
-    labels = {}
-    with open(path, encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            name = row["category"] or None
-            if name is not None:
-                ontology.category(name, where=f"{path}: {row['ccp_name']!r}")
-            labels[row["ccp_name"]] = Label(
-                int(row["ccp_id"]), row["ccp_name"], name, row["split"] == "yes"
-            )
-    return labels
-
-
 def read_label_list(path: str | os.PathLike[str]) -> list[str]:
     """Read ``label_list.mat``; position = value in the label maps.
 
@@ -125,24 +90,19 @@ def read_label_list(path: str | os.PathLike[str]) -> list[str]:
     return [str(name[0]) for name in names]
 
 
-def match_labels(names: list[str], labels: dict[str, Label], where: str) -> list[Label]:
+def match_labels(names: list[str], table: CategoryTable, where: str) -> list[MapRow]:
     """Return the table's rows in the order of ``names``.
 
     Raises:
         OntologyError: for a name that the table does not have, or a name given twice.
     """
     for name, times in Counter(names).items():
-        if name not in labels:
-            raise OntologyError(
-                f"{where}: the names of {MAP_PATH.name} expected, got {name!r}."
-                f"{did_you_mean(name, labels)} Add a row to the table for a new name."
-            )
         if times > 1:
             raise OntologyError(
                 f"{where}: each name once expected, got {name!r} {times} times. "
                 "Take the file of the original dataset."
             )
-    return [labels[name] for name in names]
+    return [table.row(name, where) for name in names]
 
 
 def read_label_map(path: str | os.PathLike[str], n_labels: int) -> np.ndarray:
@@ -167,49 +127,13 @@ def read_label_map(path: str | os.PathLike[str], n_labels: int) -> np.ndarray:
     return map_HW.astype(np.uint8)
 
 
-def split_pair(mask_HW: np.ndarray) -> list[np.ndarray]:
-    """Part the mask of a pair (shoes, gloves, socks) into its left and its right one.
-
-    The two largest connected parts (8 neighbours) are the seeds; every crumb joins the seed it
-    is nearer to. The mask stays one if it has one part alone, or if the second is smaller than
-    :data:`MIN_SECOND_SHARE` of the first or than :data:`MIN_INSTANCE_PX`. A pair that touches
-    has one part and so stays one.
-
-    Args:
-        mask_HW: bool, (height, width), not empty.
-
-    Returns:
-        One or two masks that add up to ``mask_HW``; of two, the one further left in the image
-        (not the wearer's left) comes first.
-    """
-    box = ndimage.find_objects(mask_HW.astype(np.uint8))[0]
-    parts_HW, n_parts = ndimage.label(mask_HW[box], structure=_EIGHT_NEIGHBOURS)
-    if n_parts < 2:
-        return [mask_HW]
-    area_px = np.bincount(parts_HW.ravel())[1:]
-    first, second = (np.argsort(-area_px, kind="stable")[:2] + 1).tolist()
-    if area_px[second - 1] < max(MIN_INSTANCE_PX, MIN_SECOND_SHARE * area_px[first - 1]):
-        return [mask_HW]
-    index = np.arange(1, n_parts + 1)
-    to_first, to_second = (
-        ndimage.minimum(ndimage.distance_transform_edt(parts_HW != seed), parts_HW, index)
-        for seed in (first, second)
-    )
-    goes_first = np.concatenate(([False], to_first <= to_second))
-    halves = []
-    for chosen in (goes_first, ~goes_first):
-        half_HW = np.zeros_like(mask_HW)
-        half_HW[box] = chosen[parts_HW] & mask_HW[box]
-        halves.append(half_HW)
-    return sorted(halves, key=lambda half_HW: np.nonzero(half_HW)[1].mean())
-
-
 def convert(
     root: str | os.PathLike[str],
     out_path: str | os.PathLike[str],
     *,
     photos: str = "link",
     max_bad_rows: int = 100,
+    map_path: str | os.PathLike[str] = MAP_PATH,
     force: bool = False,
     progress: bool = False,
 ) -> ConversionReport:
@@ -227,6 +151,7 @@ def convert(
         photos: ``"link"`` to link ``root/photos`` to where configs look for it (see
             :func:`link_photos`), ``"none"`` not to.
         max_bad_rows: how many photos may be left out.
+        map_path: the table of names and categories.
         force: overwrite ``out_path``.
         progress: show a progress bar.
 
@@ -240,13 +165,14 @@ def convert(
     refuse_own_input(out_path, *inputs)
     refuse_overwrite(out_path, force)
     _require_dataset(root)
-    labels = match_labels(read_label_list(list_path), read_map(), where=str(list_path))
+    table = CategoryTable.read(map_path)
+    labels = match_labels(read_label_list(list_path), table, where=str(list_path))
     stems, notes = _stems(root)
     bad, tally = BadRows(max_bad_rows, str(root)), _Tally()
     info = {
         "description": "Clothing Co-Parsing as instances of 49 fashion categories",
         "url": "https://github.com/bearpaw/clothing-co-parsing",
-        "contributor": "converted by fashion-mmdet, datasets_tools/ccp.py",
+        "contributor": "converted by fashion-mmdet, datasets_tools/sources/ccp.py",
     }
     with CocoWriter(out_path, ontology.coco_categories(), info) as writer:
         for stem in tqdm(stems, desc="ccp", unit="photo", disable=not progress):
@@ -373,7 +299,7 @@ def _read_pair(root: Path, stem: str, n_labels: int) -> np.ndarray:
 
 
 def _add_photo(
-    writer: CocoWriter, stem: str, map_HW: np.ndarray, labels: list[Label], tally: _Tally
+    writer: CocoWriter, stem: str, map_HW: np.ndarray, labels: list[MapRow], tally: _Tally
 ) -> None:
     image_id, height, width = int(stem), *map_HW.shape
     unmapped: dict[str, int] = {}
@@ -446,6 +372,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="link",
         help="link ROOT/photos beside the folder of --out, where configs look (default: link)",
     )
+    add_map_arguments(parser, "ccp")
     add_max_bad_rows(parser)
     parser.add_argument("--force", action="store_true", help="overwrite --out")
 
@@ -458,6 +385,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         photos=args.photos,
         max_bad_rows=args.max_bad_rows,
+        map_path=args.map,
         force=args.force,
         progress=True,
     )
@@ -466,11 +394,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run as ``python -m datasets_tools.ccp``; return the exit code."""
+    """Run as ``python -m datasets_tools.sources.ccp``; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m datasets_tools.ccp",
+        prog="python -m datasets_tools.sources.ccp",
         description="Convert Clothing Co-Parsing to COCO.",
-        epilog="example: python -m datasets_tools.ccp clothing-co-parsing "
+        epilog="example: python -m datasets_tools.sources.ccp clothing-co-parsing "
         "--out data/ccp/annotations/all.json",
     )
     add_arguments(parser)

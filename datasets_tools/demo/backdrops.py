@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .demo_canvas import BACKDROP, Canvas, Colour, box, ellipse, ribbon, smooth
-from .demo_cloth import mix, one_of, pick, rgb, tone
+from .canvas import BACKDROP, Canvas, Colour, box, ellipse, ribbon, smooth
+from .cloth import mix, one_of, pick, rgb, tone
 
 WALLS = tuple(map(rgb, "efe7dc e3dcd3 d9e0e2 e9d8cc d5dccf e6dfe8 cfd6dc f2ead8 c9bfb4".split()))
 WOODS = tuple(map(rgb, "b98d62 a37a55 cfae86 8c6a50 c4b6a5".split()))

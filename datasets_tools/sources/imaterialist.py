@@ -437,9 +437,9 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run this converter by itself; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m datasets_tools.imaterialist",
+        prog="python -m datasets_tools.sources.imaterialist",
         description="Convert train.csv of iMaterialist (Fashion) 2019 to COCO.",
-        epilog="Example: python -m datasets_tools.imaterialist train.csv --descriptions "
+        epilog="Example: python -m datasets_tools.sources.imaterialist train.csv --descriptions "
         "label_descriptions.json --images train --out data/imaterialist/annotations/all.json",
     )
     add_arguments(parser)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from . import demo_accessories as accessories
-from . import demo_wardrobe as wardrobe
-from .demo_backdrops import paint_backdrop
-from .demo_canvas import BACKDROP, Canvas, Instance, ellipse
-from .demo_cloth import BRIGHT, DARK, LIGHT, MUTED, cut_cloth, pick
-from .demo_figures import (
+from . import accessories, wardrobe
+from .backdrops import paint_backdrop
+from .canvas import BACKDROP, Canvas, Instance, ellipse
+from .cloth import BRIGHT, DARK, LIGHT, MUTED, cut_cloth, pick
+from .figures import (
     HIP,
     SIDES,
     Figure,

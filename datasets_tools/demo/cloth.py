@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .demo_canvas import Colour, Texture
+from .canvas import Colour, Texture
 
 #: Our own attributes, by id: what a pattern is called in ``label_descriptions.json``.
 ATTRIBUTES: tuple[tuple[str, str], ...] = (
@@ -72,7 +72,7 @@ class Cloth:
         return ATTRIBUTE_IDS["plain (pattern)" if self.pattern == "plain" else self.pattern]
 
     def texture(self, origin_xy: tuple[float, float], height_px: float) -> Texture:
-        """Return the material as a :data:`~demo_canvas.Texture` on a figure at ``origin_xy``."""
+        """Return the material as a :data:`~.canvas.Texture` on a figure at ``origin_xy``."""
         c, s = np.cos(np.radians(self.turn_deg)), np.sin(np.radians(self.turn_deg))
         weave = _WEAVES[self.pattern]
         base, accent = np.array((self.base, self.accent), np.float32)

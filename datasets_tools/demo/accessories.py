@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .demo_canvas import BODY, Instance, box, ellipse, ribbon, smooth
-from .demo_cloth import BRIGHT, DARK, LEATHER, Cloth, Colour, mix, one_of, pick, rgb, tone
-from .demo_figures import SIDES, Figure
+from .canvas import BODY, Instance, box, ellipse, ribbon, smooth
+from .cloth import BRIGHT, DARK, LEATHER, Cloth, Colour, mix, one_of, pick, rgb, tone
+from .figures import SIDES, Figure
 
 RUBBER = rgb("f3efe6")
 #: Top of a bag worn across the chest, figure units.

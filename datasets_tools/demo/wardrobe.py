@@ -1,6 +1,6 @@
 """The demo's garments and their parts: tops, shirts, jackets, dresses, bottoms.
 
-Every function paints on a :class:`~datasets_tools.demo_figures.Figure` in figure units and
+Every function paints on a :class:`~datasets_tools.demo.figures.Figure` in figure units and
 registers what it paints as an instance; parts (sleeve, collar, pocket) lie on their garment.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .demo_canvas import Instance, box, ribbon, smooth
-from .demo_cloth import ATTRIBUTE_IDS, Cloth, tone
-from .demo_figures import CROTCH, HIP, SHOULDER, SIDES, WAIST, Figure, along
+from .canvas import Instance, box, ribbon, smooth
+from .cloth import ATTRIBUTE_IDS, Cloth, tone
+from .figures import CROTCH, HIP, SHOULDER, SIDES, WAIST, Figure, along
 
 _SHADE, _CAST = 0.014, 0.011
 

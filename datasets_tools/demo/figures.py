@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .demo_canvas import BODY, Canvas, Colour, Points, Texture, box, ellipse, ribbon, smooth
-from .demo_cloth import Cloth, mix, one_of, pick, rgb, tone
+from .canvas import BODY, Canvas, Colour, Points, Texture, box, ellipse, ribbon, smooth
+from .cloth import Cloth, mix, one_of, pick, rgb, tone
 
 SIDES = (-1, 1)
 Point = tuple[float, float]

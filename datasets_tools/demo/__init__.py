@@ -1,0 +1,1 @@
+"""The parts of the drawn demo pictures; `make_demo.py` puts them together."""

@@ -1,0 +1,1 @@
+"""Readers of dataset formats, one a file; each yields masks and knows nothing else."""
