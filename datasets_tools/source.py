@@ -241,13 +241,14 @@ class _Converter:
             )
         seen.add(key)
         for part, one_code in self._parts(row, segmentation, code, mask.iscrowd):
+            area, box = rle.measure(one_code)
             self._writer.add_annotation(
                 annotation_id=self._writer.n_annotations + 1,
                 image_id=image_id,
                 category_id=ontology.category(row.category).id,
                 segmentation=part,
-                bbox=rle.box_xywh(one_code),
-                area=rle.area_px(one_code),
+                bbox=box,
+                area=area,
                 source_name=mask.name,
                 **({"iscrowd": 1} if mask.iscrowd else {}),
                 **mask.extra,

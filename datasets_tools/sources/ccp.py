@@ -320,14 +320,15 @@ def _add_photo(
             tally.n_pairs_whole += len(masks) == 1
         for instance_HW in masks:
             code = rle.encode_mask(instance_HW)
+            area, box = rle.measure(code)
             k += 1
             writer.add_annotation(
                 annotation_id=image_id * 100 + k,
                 image_id=image_id,
                 category_id=ontology.category(label.category).id,
                 segmentation=code,
-                bbox=rle.box_xywh(code),
-                area=rle.area_px(code),
+                bbox=box,
+                area=area,
                 ccp_label=label.name,
             )
             tally.n_per_category[label.category] += 1

@@ -43,7 +43,7 @@ from fashion_mmdet.core.errors import (
 )
 from fashion_mmdet.core.files import inside, read_json, refuse_overwrite, refuse_own_input
 from fashion_mmdet.core.ontology import CLASSES, coco_categories
-from fashion_mmdet.core.rle import area_px, box_xywh, kaggle_to_coco
+from fashion_mmdet.core.rle import kaggle_to_instance
 
 COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
 _MOST_SIDE_PX = 65535  # of a JPEG, which all photos of the dataset are
@@ -301,7 +301,9 @@ class _Converter:
         image = self._image(row["ImageId"], where)
         name, attributes = self._labels.parse(row["ClassId"], where)
         height_px, width_px = self._size(image, row, where)
-        rle = kaggle_to_coco(row["EncodedPixels"], height_px, width_px, where)
+        rle, area_px, box_xywh = kaggle_to_instance(
+            row["EncodedPixels"], height_px, width_px, where
+        )
         # A 64-bit hash in place of the mask: 330,000 masks meet by chance once in 10**8 files.
         mask = hash((image.id, name, rle["counts"]))
         first = self._line_of_mask.setdefault(mask, line)
@@ -322,8 +324,8 @@ class _Converter:
             image_id=image.id,
             category_id=self._category_id[name],
             segmentation=rle,
-            bbox=box_xywh(rle),
-            area=area_px(rle),
+            bbox=box_xywh,
+            area=area_px,
             attribute_ids=attributes,
             source_line=line,
         )

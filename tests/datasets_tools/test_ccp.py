@@ -163,7 +163,7 @@ def test_convert_that_fails_keeps_the_old_file(root: Path, monkeypatch: pytest.M
     out = root.parent / "data" / "all.json"
     out.parent.mkdir()
     out.write_text("old")
-    monkeypatch.setattr(ccp.rle, "area_px", lambda code: 1 // 0)
+    monkeypatch.setattr(ccp.rle, "measure", lambda code: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         ccp.convert(root, out, photos="none", force=True)
     assert out.read_text() == "old" and list(out.parent.iterdir()) == [out]

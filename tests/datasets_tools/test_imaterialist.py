@@ -310,10 +310,10 @@ def test_convert_bad_rows_up_to_the_limit_pass_and_one_more_writes_nothing(folde
 
 
 def test_convert_stopped_midway_leaves_nothing(folder, monkeypatch):
-    def stop(rle):
+    def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datasets_tools.sources.imaterialist.box_xywh", stop)
+    monkeypatch.setattr("datasets_tools.sources.imaterialist.kaggle_to_instance", stop)
     with pytest.raises(KeyboardInterrupt):
         convert(folder, GOOD)
     assert list((folder / "out").iterdir()) == []
