@@ -63,31 +63,44 @@ class CategoryTable:
                 lines = [(reader.line_num, row) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise FashionError(f"{path}: a readable CSV file expected, got: {error}.") from None
-        if set(header) - set(_COLUMNS) or not set(_REQUIRED) <= set(header):
+        known = set(header) <= set(_COLUMNS) and len(set(header)) == len(header)
+        if not known or not set(_REQUIRED) <= set(header):
             raise FashionError(
                 f"{path}:1: the columns {', '.join(_REQUIRED)}, and if need be id, split, note, "
-                f"expected, got {', '.join(header) or 'none'}. See --show-map."
+                f"each once, expected, got {', '.join(header) or 'none'}. See --show-map."
             )
         rows: dict[str, MapRow] = {}
+        ids: set[int] = set()
         for line, fields in lines:
             row = _row(f"{path}:{line}", fields)
             if rows.setdefault(row.name, row) is not row:
                 raise OntologyError(
                     f"{path}:{line}: each name once expected, got {row.name!r} twice. Remove one."
                 )
+            if row.id in ids:
+                raise OntologyError(
+                    f"{path}:{line}: each id once expected, got {row.id} twice. Mend one."
+                )
+            if row.id is not None:
+                ids.add(row.id)
         if not rows:
             raise FashionError(f"{path}: a row for each name of the source expected, got none.")
         return cls(Path(path), rows)
 
     def row(self, name: str, where: str) -> MapRow:
         """Return the row of ``name``; OntologyError, with the nearest names, if there is none."""
-        if name not in self.rows:
-            raise OntologyError(
-                f"{where}: a name of {self.path} expected, got {name!r}."
-                f"{did_you_mean(name, self.rows)} Give a table of your own with --map "
-                "(--show-map prints this one)."
-            )
+        self.require([name], where)
         return self.rows[name]
+
+    def require(self, names: Iterable[str], where: str) -> None:
+        """Raise OntologyError, naming all of ``names`` that the table lacks, if there are any."""
+        missing = sorted(set(names) - set(self.rows))
+        if missing:
+            lines = [f"{name!r}.{did_you_mean(name, self.rows)}" for name in missing]
+            raise OntologyError(
+                f"{where}: names of {self.path} expected, got {' '.join(lines)} Give a table of "
+                "your own with --map (--show-map prints this one)."
+            )
 
     def name_of_id(self) -> dict[int, str]:
         """Return id -> name, for sources that write numbers."""
@@ -103,16 +116,21 @@ class CategoryTable:
 
 def _row(where: str, fields: dict[Any, Any]) -> MapRow:
     texts = {name: (fields.get(name) or "").strip() for name in _COLUMNS}
-    if None in fields or not texts["name"]:
-        raise FashionError(f"{where}: a name and its category expected. Are there stray commas?")
+    if None in fields or fields["category"] is None or not texts["name"]:
+        got = ",".join(str(value) for value in fields.values() if value is not None)
+        raise FashionError(
+            f"{where}: a name and its category, which may be empty, expected, got {got!r}. "
+            "Are commas missing, or in a name without quotes?"
+        )
     if texts["category"]:
         ontology.category(texts["category"], where=f"{where}: {texts['name']!r}")
     number = texts["id"]
     if number and not (number.isascii() and number.isdigit()):
-        raise FashionError(f"{where}: a whole number as id expected, got {number!r}.")
+        raise FashionError(f"{where}: a whole number as id expected, got {number!r}. Mend it.")
     if texts["split"] not in ("", "yes", "no"):
-        raise FashionError(f"{where}: 'yes', 'no' or nothing as split expected, got "
-                           f"{texts['split']!r}.")
+        raise FashionError(
+            f"{where}: 'yes', 'no' or nothing as split expected, got {texts['split']!r}. Mend it."
+        )
     return MapRow(
         name=texts["name"],
         category=texts["category"] or None,
@@ -126,11 +144,6 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n') else text
 
 
-def identity(names: Iterable[str] = ontology.CLASSES) -> CategoryTable:
-    """Return the table of a source that already uses our names."""
-    return CategoryTable(Path("the ontology"), {name: MapRow(name, name) for name in names})
-
-
 def add_map_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     """Add ``--map CSV`` and ``--show-map`` for the source whose table is ``maps/<default>.csv``."""
     path = MAPS / f"{default}.csv"
@@ -138,7 +151,10 @@ def add_map_arguments(parser: argparse.ArgumentParser, default: str) -> None:
         "--map", metavar="CSV", default=path, help="your own table of names and categories"
     )
     parser.add_argument(
-        "--show-map", action=_ShowMap, default_map=path, help="print the table in use and stop"
+        "--show-map",
+        action=_ShowMap,
+        default_map=path,
+        help="print the table, or that of a --map before it, and stop",
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from datasets_tools.category_map import CategoryTable, MapRow, add_map_arguments
+from datasets_tools.category_map import CategoryTable, add_map_arguments
 from datasets_tools.pairs import split_pair
 from datasets_tools.photos import PhotoFinder, has_suffix
 from datasets_tools.report import (
@@ -45,7 +45,8 @@ class SourceMask:
         segmentation: polygons ``[[x0, y0, ...], ...]`` or a run-length code, in pixels of the
             photo as training loads it (turned by its EXIF orientation).
         where: file and row, for messages.
-        extra: further keys of the annotation (attributes, the source's own id, ...).
+        extra: further keys of the annotation (attributes, the source's own id, ...), such as
+            JSON can hold.
         iscrowd: 1 for a region of many instances.
     """
 
@@ -64,7 +65,8 @@ class SourceImage:
         file_name: relative to the folder of photos, with or without its suffix.
         masks: its masks; a ``BadRow`` in the place of one that cannot be read.
         where: file and row, for messages.
-        size_hw: height and width that the source states; None: those of the photo.
+        size_hw: height and width that the source states, compared with the photo; None: those
+            of the photo, as training loads it.
         extra: further keys of the image.
     """
 
@@ -84,6 +86,7 @@ def write_coco(
     info: dict[str, Any],
     where: str,
     inputs: Iterable[str | os.PathLike[str]] = (),
+    counts: Mapping[str, int] | None = None,
     max_bad_rows: int = 100,
     check_photos: bool = True,
     force: bool = False,
@@ -94,7 +97,8 @@ def write_coco(
 
     Images are numbered from 1 in the order in which they come, annotations likewise. A photo of
     which no mask is left has no place in the file, and is counted. Two masks of one image that
-    have the same category and the same pixels are one, and the second a bad row.
+    have the same category and the same pixels are one, and the second a bad row. Polygons stay
+    polygons, codes become compressed ones; boxes and areas are those of the pixels.
 
     Args:
         images: from the source's reader.
@@ -104,6 +108,8 @@ def write_coco(
         info: the ``info`` object of the file.
         where: what the rows come from, for messages.
         inputs: files that ``out_path`` must not be.
+        counts: what the reader left out or changed, ``{"landmarks ignored": 12}``: filled while
+            it yields, and said at the end.
         max_bad_rows: how many rows (masks, or photos) are skipped; one more stops.
         check_photos: find each photo and compare its size with what the source states.
         force: overwrite ``out_path``.
@@ -115,7 +121,10 @@ def write_coco(
             ``out_path`` that exists or is an input.
     """
     refuse_own_input(out_path, *inputs)
+    if has_suffix(os.fspath(out_path)):  # it might be one of the photos
+        raise FashionError(f"{out_path}: a .json file to write expected, got the name of a photo.")
     refuse_overwrite(out_path, force)
+    info = {**info, "photos_checked": check_photos}
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, where)
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
@@ -140,8 +149,17 @@ def write_coco(
         n_masks=writer.n_annotations,
         masks_per_class={name: converter.per_class[name] for name in ontology.CLASSES},
         bad=bad,
-        notes=tuple(converter.notes()),
+        notes=(*_lines(counts or {}), *converter.notes()),
     )
+
+
+def _lines(counts: Mapping[str, int]) -> Iterator[str]:
+    for what, count in sorted(counts.items()):
+        if count:
+            yield f"{count:,} {what}"
+
+
+_NO_MASK = "photos left out: no mask of our categories"
 
 
 class _Converter:
@@ -157,12 +175,20 @@ class _Converter:
         self.per_class: Counter[str] = Counter()
         self._writer, self._table, self._finder, self._bad = writer, table, finder, bad
         self._where_of_file: dict[str, str] = {}
+        self._turned: list[str] = []
         self._unmapped: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
     def add(self, image: SourceImage) -> None:
         """Convert one photo; a BadRow is raised for the whole, and counted for single masks."""
-        file_name, size_hw = self._photo(image)
+        if not image.masks:
+            self._counts[_NO_MASK] += 1
+            return
+        try:
+            file_name, size_hw = self._photo(image)
+        except BadRow:
+            self._counts["masks of photos that cannot be used, left out"] += len(image.masks)
+            raise
         image_id = self._writer.n_images + 1
         seen: set[tuple[str, Any]] = set()
         written = False
@@ -182,14 +208,19 @@ class _Converter:
                 **image.extra,
             )
         else:
-            self._counts["photos left out: no mask of our categories"] += 1
+            self._counts[_NO_MASK] += 1
 
     def notes(self) -> Iterator[str]:
         """Yield what is to be said at the end."""
         for name, count in self._unmapped.most_common():
             yield f"{name!r} has no category of ours: {count:,} masks left out"
-        for what, count in sorted(self._counts.items()):
-            yield f"{count:,} {what}"
+        yield from _lines(self._counts)
+        if self._turned:
+            yield (
+                f"{len(self._turned):,} photos, e.g. {self._turned[0]}, have an EXIF orientation "
+                "that turns them, and no size tells whether the masks lie on the photo as stored "
+                "or as turned. Look at them with the browse tool"
+            )
 
     def _photo(self, image: SourceImage) -> tuple[str, tuple[int, int]]:
         try:
@@ -202,21 +233,23 @@ class _Converter:
             fault = photo.fault or (photo.disagrees(size_hw) if size_hw else None)
             if fault:
                 raise BadRow(fault[0], f"{image.where}: {fault[1]}")
+            if photo.is_flipped or (size_hw is None and photo.orientation != 1):
+                self._turned.append(photo.file_name)
             name, size_hw = photo.file_name, photo.size_hw
         elif size_hw is None:
             raise FashionError(
                 f"{image.where}: the size of the photo expected, the source does not say it. "
                 "Give the folder of the photos with --images."
             )
-        elif not has_suffix(name):
+        elif not os.path.splitext(name)[1]:
             name = f"{name}.jpg"
-        first = self._where_of_file.setdefault(name, image.where)
-        if first != image.where:
+        if name in self._where_of_file:
             raise BadRow(
                 "photo twice",
-                f"{image.where}: each photo once expected, got {name}, which {first} has. "
-                "Merge the two.",
+                f"{image.where}: each photo once expected, got {name}, which "
+                f"{self._where_of_file[name]} has. Merge the two.",
             )
+        self._where_of_file[name] = image.where
         return name, size_hw
 
     def _add_mask(
@@ -231,7 +264,18 @@ class _Converter:
             message = faults[0] if faults else f"{mask.where}: a mask expected, got none."
             raise BadRow("mask", message)
         self._counts["polygons left out of masks that have others"] += len(faults)
-        code = rle.to_rle(segmentation, *size_hw, mask.where)
+        code = (
+            segmentation
+            if isinstance(segmentation, dict)
+            else rle.to_rle(segmentation, *size_hw, mask.where)
+        )
+        area_px, box_xywh = rle.measure(code)
+        if not area_px:
+            raise BadRow(
+                "empty mask",
+                f"{mask.where}: a mask of at least one pixel expected, got none (too thin, or "
+                "outside the photo). Remove it.",
+            )
         key = (row.category, code["counts"])
         if key in seen:
             raise BadRow(
@@ -240,15 +284,17 @@ class _Converter:
                 "the same pixels. Remove one.",
             )
         seen.add(key)
-        for part, one_code in self._parts(row, segmentation, code, mask.iscrowd):
-            area, box = rle.measure(one_code)
+        parts: list[tuple[Any, int, list[float]]] = [(segmentation, area_px, box_xywh)]
+        if row.is_pair and not mask.iscrowd:
+            parts = [(half, *rle.measure(half)) for half in self._halves(code)] or parts
+        for part, area_px, box_xywh in parts:
             self._writer.add_annotation(
                 annotation_id=self._writer.n_annotations + 1,
                 image_id=image_id,
                 category_id=ontology.category(row.category).id,
                 segmentation=part,
-                bbox=box,
-                area=area,
+                bbox=box_xywh,
+                area=area_px,
                 source_name=mask.name,
                 **({"iscrowd": 1} if mask.iscrowd else {}),
                 **mask.extra,
@@ -256,19 +302,14 @@ class _Converter:
             self.per_class[row.category] += 1
         return True
 
-    def _parts(
-        self, row: MapRow, segmentation: Any, code: dict[str, Any], iscrowd: int
-    ) -> list[tuple[Any, dict[str, Any]]]:
-        """Return (segmentation, code) of the instances that one mask is: two for a parted pair."""
-        if not row.is_pair or iscrowd:
-            return [(segmentation, code)]
+    def _halves(self, code: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the codes of the left and the right one of a pair; none if it stays one mask."""
         halves = split_pair(rle.decode(code).astype(bool))
-        self._counts[f"pairs {'parted into left and right' if len(halves) == 2 else 'left as one'}"
-                     ] += 1
         if len(halves) == 1:
-            return [(segmentation, code)]
-        codes = [rle.encode_mask(half) for half in halves]
-        return [(half, half) for half in codes]
+            self._counts["pairs left as one"] += 1
+            return []
+        self._counts["pairs parted into left and right"] += 1
+        return [rle.encode_mask(half_HW) for half_HW in halves]
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, table: str) -> None:
@@ -293,9 +334,13 @@ def run_source(
     info: dict[str, Any],
     where: str,
     inputs: Iterable[str | os.PathLike[str]] = (),
+    counts: Mapping[str, int] | None = None,
     **extra: Any,
 ) -> int:
-    """Convert as the common arguments say, print the report, return the exit code."""
+    """Convert as the common arguments say, print the report, return the exit code.
+
+    For the arguments see :func:`write_coco`.
+    """
     if args.check_photos and not args.images:
         raise FashionError(
             "--images: the folder of the photos expected, got nothing. Name it, or leave the "
@@ -310,6 +355,7 @@ def run_source(
         info=info,
         where=where,
         inputs=(*inputs, args.map),
+        counts=counts,
         max_bad_rows=args.max_bad_rows,
         check_photos=args.check_photos,
         force=args.force,

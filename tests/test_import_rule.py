@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 CORE_NEEDS = {"numpy", "pycocotools"}
 TOOLS_NEED = CORE_NEEDS | {
     "pandas", "scipy", "PIL", "cv2", "matplotlib", "tqdm", "jinja2", "imagehash", "iterstrat",
+    "yaml",
 }  # fmt: skip
 
 

@@ -224,9 +224,12 @@ def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path) -> None:
     words = [BIN / "fashion", "train", configs / "mine.py", "--dry-run"]
     text = call(words, place, FASHION_BACKBONE="none")
     assert "12 images, 2 classes" in text
-    wrong = [*words, "--cfg-options", "model.roi_head.mask_head.num_classes=1"]
-    text = call(wrong, place, FASHION_BACKBONE="none", code=1)
-    assert "model.roi_head.mask_head.num_classes: 2 expected" in text and "Traceback" not in text
+    for option, fault in (
+        ("model.roi_head.bbox_head.num_classes=1", "bbox_head.num_classes: 2 expected"),
+        ("val_dataloader.dataset.ann_file=gone.json", "gone.json: an annotation file expected"),
+    ):
+        text = call([*words, "--cfg-options", option], place, FASHION_BACKBONE="none", code=1)
+        assert fault in text and "Traceback" not in text
 
 
 def test_misspelt_option_is_refused_with_the_nearest(place: Path) -> None:

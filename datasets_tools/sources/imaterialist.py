@@ -1,28 +1,30 @@
-"""Convert ``train.csv`` of iMaterialist (Fashion) 2019 to a COCO annotation file.
+"""Convert ``train.csv`` of iMaterialist (Fashion) 2019 or 2020 to a COCO annotation file.
 
-The CSV has one row per mask: ``ImageId, EncodedPixels, Height, Width, ClassId``. ``ClassId`` is
-the category's number in ``label_descriptions.json``, then attribute numbers behind ``_``
-(``6_1_2``). Categories go by name, never by number, to the ontology; masks go from run lengths
-to run lengths without a bitmap. The file is read line by line: a row is a line, and a field that
-holds a line break is a bad row.
+The CSV has one row per mask: ``ImageId, EncodedPixels, Height, Width, ClassId``. In 2019
+``ClassId`` is the category's number in ``label_descriptions.json``, then attribute numbers behind
+``_`` (``6_1_2``); in 2020 it is the category's number alone, and a column ``AttributesIds`` has
+the attributes (``"1,2"``, or nothing). That column tells which of the two a file is. Categories
+go by name, never by number, to the ontology; masks go from run lengths to run lengths without a
+bitmap. The file is read line by line: a row is a line, and a field that holds a line break is a
+bad row.
 
-Source of the format: https://www.kaggle.com/c/imaterialist-fashion-2019-FGVC6/data
+Source of the formats: https://www.kaggle.com/c/imaterialist-fashion-2019-FGVC6/data and
+https://www.kaggle.com/c/imaterialist-fashion-2020-fgvc7/data
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from datasets_tools.attributes import attribute_table
+from datasets_tools.csv_rows import CsvRows, short
 from datasets_tools.photos import Photo, PhotoFinder, has_suffix
 from datasets_tools.report import (
     BadRow,
@@ -46,11 +48,15 @@ from fashion_mmdet.core.ontology import CLASSES, coco_categories
 from fashion_mmdet.core.rle import kaggle_to_instance
 
 COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
+#: The column that 2020 has and 2019 has not.
+ATTRIBUTES = "AttributesIds"
 _MOST_SIDE_PX = 65535  # of a JPEG, which all photos of the dataset are
-_CLASS_ID = re.compile(r"[0-9]{1,9}(?:_[0-9]{1,9})*")
+_CLASS_ID_2019 = re.compile(r"[0-9]{1,9}(?:_[0-9]{1,9})*")
+_CLASS_ID_2020 = re.compile(r"[0-9]{1,9}")
+_ATTRIBUTES_IDS = re.compile(r"[0-9]{1,9}(?: *, *[0-9]{1,9})*")
 
 
-def convert_2019(
+def convert(
     csv_path: str | os.PathLike[str],
     descriptions_path: str | os.PathLike[str],
     images_dir: str | os.PathLike[str] | None,
@@ -60,7 +66,7 @@ def convert_2019(
     check_photos: bool = True,
     progress: bool = True,
 ) -> ConversionReport:
-    """Convert a ``train.csv`` to COCO; nothing is written unless the whole of it is.
+    """Convert a ``train.csv`` of either year to COCO; nothing is written unless all of it is.
 
     An annotation's ``id`` is the number of its row in the CSV, counted from 1 without the
     header, and an image's ``id`` the rank of its first row, whatever rows are skipped; so two
@@ -92,12 +98,13 @@ def convert_2019(
     labels = _Labels.read(descriptions_path)
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, str(csv_path))
+    rows = CsvRows(csv_path, COLUMNS, optional=(ATTRIBUTES,), progress=progress)
+    year = "2020 at FGVC7" if ATTRIBUTES in rows.columns else "2019 at FGVC6"
     info = {
-        "description": "iMaterialist (Fashion) 2019 at FGVC6, converted by fashion-mmdet",
+        "description": f"iMaterialist (Fashion) {year}, converted by fashion-mmdet",
         "source": Path(csv_path).name,
         "photos_checked": check_photos,
     }
-    rows = _Rows(csv_path, progress)
     with CocoWriter(out_path, coco_categories(), info, attributes=labels.attributes) as writer:
         converter = _Converter(labels, finder, writer)
         for number, (where, line, fields) in enumerate(rows, start=1):
@@ -139,7 +146,8 @@ class _Labels:
         data = read_json(path)
         for key in ("categories", "attributes"):
             entries = data.get(key) if isinstance(data, dict) else None
-            if not isinstance(entries, list) or not entries:
+            # A set without attributes is one whose list is empty; one without categories is none.
+            if not isinstance(entries, list) or (key == "categories" and not entries):
                 raise AnnotationError(
                     f"{path}: the lists 'categories' and 'attributes' expected, got no {key!r}. "
                     "Is this label_descriptions.json?"
@@ -150,30 +158,33 @@ class _Labels:
             raise OntologyError(
                 f"{path}: category names of the ontology expected, got {name!r} (id {number})"
                 f"{f' and {len(mapped.unknown) - 1} more' if len(mapped.unknown) > 1 else ''}."
-                f"{did_you_mean(name, CLASSES) or ' Use the file of iMaterialist 2019.'}"
+                f"{did_you_mean(name, CLASSES) or ' Use the file of iMaterialist 2019 or 2020.'}"
             )
-        attributes: list[dict[str, Any]] = []
-        for index, entry in enumerate(data["attributes"]):
-            entry = entry if isinstance(entry, dict) else {}
-            attribute_id, attribute = entry.get("id"), entry.get("name")
-            if type(attribute_id) is not int or not isinstance(attribute, str):
-                raise AnnotationError(
-                    f"{path}: attributes[{index}]: a whole number 'id' and a text 'name' "
-                    f"expected, got {attribute_id!r} and {attribute!r}. Mend the entry."
-                )
-            attributes.append({"id": attribute_id, "name": attribute})
+        attributes = attribute_table(data["attributes"], str(path))
         name_of_id = {number: CLASSES[label] for number, label in mapped.label_of_id.items()}
         return cls(name_of_id, attributes, frozenset(entry["id"] for entry in attributes))
 
-    def parse(self, text: str, where: str) -> tuple[str, list[int]]:
-        """Return the category name and the attribute ids of a ``ClassId`` such as ``6_1_2``."""
-        if not _CLASS_ID.fullmatch(text):
+    def parse(self, row: Mapping[str, str], where: str) -> tuple[str, list[int]]:
+        """Return the category name and the attribute ids of a row."""
+        class_id, listed = row["ClassId"], row.get(ATTRIBUTES)
+        pattern, example = _CLASS_ID_2020, "'6'"
+        if listed is None:
+            pattern, example = _CLASS_ID_2019, "'6' or '6_1_2'"
+        if not pattern.fullmatch(class_id):
             raise BadRow(
                 "unknown class",
-                f"{where}: a ClassId such as '6' or '6_1_2' expected, got {_short(text)}. "
+                f"{where}: a ClassId such as {example} expected, got {short(class_id)}. "
                 "Mend or remove the row.",
             )
-        number, *attributes = (int(part) for part in text.split("_"))
+        number, *attributes = map(int, class_id.split("_"))
+        if listed:
+            if not _ATTRIBUTES_IDS.fullmatch(listed):
+                raise BadRow(
+                    "unknown attribute",
+                    f"{where}: {ATTRIBUTES} such as '1,2', or none, expected, got "
+                    f"{short(listed)}. Mend or remove the row.",
+                )
+            attributes = [int(part) for part in listed.split(",")]
         if number not in self.name_of_id:
             raise BadRow(
                 "unknown class",
@@ -186,86 +197,9 @@ class _Labels:
             raise BadRow(
                 "unknown attribute",
                 f"{where}: attribute numbers of the descriptions expected, got {unknown[0]} in "
-                f"{_short(text)}. Do the two files belong together?",
+                f"{short(listed or class_id)}. Do the two files belong together?",
             )
         return self.name_of_id[number], attributes
-
-
-class _Rows:
-    """The rows of a CSV, one a line, as ``(file:line, line, fields)``; blank lines are passed by.
-
-    ``fields`` is None where the line is no row of the CSV.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], progress: bool) -> None:
-        self.path = Path(path)
-        self.notes: list[str] = []
-        self._progress = progress
-        self._position: dict[str, int] = {}
-        self._n_columns = 0
-        csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than one large mask
-
-    def __iter__(self) -> Iterator[tuple[str, int, list[str] | None]]:
-        try:
-            stream = open(self.path, "rb")
-            size = os.fstat(stream.fileno()).st_size
-        except OSError as error:
-            raise FashionError(
-                f"{self.path}: a readable CSV file expected, got {error.strerror}. Check the path."
-            ) from None
-        hidden = None if self._progress else True  # None: hidden unless stderr is a terminal
-        raw = b""
-        with stream, tqdm(total=size, unit="B", unit_scale=True, disable=hidden,
-                          desc=self.path.name) as bar:
-            for line, raw in enumerate(stream, start=1):
-                bar.update(len(raw))
-                text = raw.decode("utf-8-sig" if line == 1 else "utf-8", "replace")
-                text = text.rstrip("\r\n")
-                if line == 1:
-                    self._read_header(_split(text))
-                elif text.strip():
-                    yield f"{self.path.name}:{line}", line, _split(text)
-        if not raw:
-            self._read_header(None)
-        if not raw.endswith(b"\n"):
-            self.notes.append(
-                f"{self.path.name} does not end in a line break; if it was cut short, rows are "
-                "missing and the last ClassId may lack its end"
-            )
-
-    def _read_header(self, header: list[str] | None) -> None:
-        header = [name.strip() for name in header or []]
-        missing = [name for name in COLUMNS if header.count(name) != 1]
-        if missing:
-            raise AnnotationError(
-                f"{self.path}:1: the columns {', '.join(COLUMNS)} expected, each once, got "
-                f"{_short(','.join(header))}. Is this train.csv, unzipped?"
-            )
-        self._position = {name: header.index(name) for name in COLUMNS}
-        self._n_columns = len(header)
-        unused = [name for name in header if name not in COLUMNS]
-        if unused:
-            self.notes.append(f"columns not used: {', '.join(unused)}")
-
-    def named(self, where: str, fields: list[str] | None) -> dict[str, str]:
-        """Return the fields by column name."""
-        if fields is None or len(fields) != self._n_columns:
-            got = "an open or misplaced quote" if fields is None else f"{len(fields)}"
-            raise BadRow(
-                "number of fields",
-                f"{where}: {self._n_columns} fields on the line expected, got {got}. Is the row "
-                "cut short, or broken over two lines?",
-            )
-        return {name: fields[at].strip() for name, at in self._position.items()}
-
-
-def _split(text: str) -> list[str] | None:
-    if '"' not in text:  # as in the original; the csv module is slow on long fields
-        return text.split(",")
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error:
-        return None
 
 
 @dataclass
@@ -299,7 +233,7 @@ class _Converter:
             BadRow: or MaskError; the row then has left no trace but its image's number.
         """
         image = self._image(row["ImageId"], where)
-        name, attributes = self._labels.parse(row["ClassId"], where)
+        name, attributes = self._labels.parse(row, where)
         height_px, width_px = self._size(image, row, where)
         rle, area_px, box_xywh = kaggle_to_instance(
             row["EncodedPixels"], height_px, width_px, where
@@ -377,7 +311,7 @@ class _Converter:
             raise BadRow(
                 "size",
                 f"{where}: Height and Width in whole pixels, 1 to {_MOST_SIDE_PX}, expected, "
-                f"got {_short(texts[0])} and {_short(texts[1])}. Mend the row.",
+                f"got {short(texts[0])} and {short(texts[1])}. Mend the row.",
             )
         size_hw = int(texts[0]), int(texts[1])
         if image.photo:
@@ -393,12 +327,8 @@ class _Converter:
         return size_hw
 
 
-def _short(text: str) -> str:
-    return repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``fashion data convert imaterialist2019``."""
+    """Add the options of ``fashion data convert imaterialist2019`` and ``imaterialist2020``."""
     parser.add_argument("csv", metavar="CSV", help="train.csv")
     parser.add_argument(
         "--descriptions", required=True, metavar="JSON", help="label_descriptions.json"
@@ -424,7 +354,7 @@ def run(args: argparse.Namespace) -> int:
         )
     refuse_overwrite(args.out, args.force)
     sweep(args.out)
-    report = convert_2019(
+    report = convert(
         args.csv,
         args.descriptions,
         args.images,
@@ -440,7 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run this converter by itself; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets_tools.sources.imaterialist",
-        description="Convert train.csv of iMaterialist (Fashion) 2019 to COCO.",
+        description="Convert train.csv of iMaterialist (Fashion) 2019 or 2020 to COCO.",
         epilog="Example: python -m datasets_tools.sources.imaterialist train.csv --descriptions "
         "label_descriptions.json --images train --out data/imaterialist/annotations/all.json",
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
 
 from fashion_mmdet.core.errors import ConfigError
 
@@ -37,6 +38,8 @@ def dry_run(cfg: Config) -> int:
         runner = build_runner(cfg)
         loop = runner.build_train_loop(runner._train_loop)
         runner._train_loop = loop
+        if runner._val_loop is not None:
+            runner._val_loop = runner.build_val_loop(runner._val_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
         runner.call_hook("before_run")
@@ -49,9 +52,10 @@ def dry_run(cfg: Config) -> int:
         start = time.perf_counter()
         losses = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
         seconds = time.perf_counter() - start
+        # On every rank: what it asks for may be a file that one rank fetches for all.
+        lines = _summary(runner, loop, batch, losses, seconds, target)
         if is_main_process():
-            for line in _summary(runner, loop, batch, losses, seconds, target):
-                print(line)
+            print("\n".join(lines))
         runner.visualizer.close()
     bad = [name for name, value in losses.items() if not torch.isfinite(value).all()]
     if bad:
@@ -70,7 +74,8 @@ def _summary(
 ) -> list[str]:
     from fashion_mmdet.register import initialisation
 
-    parameters = list(runner.model.parameters())
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    parameters = list(model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     dataset = loop.dataloader.dataset
     rates = ", ".join(f"{lr:g}" for lr in dict.fromkeys(runner.optim_wrapper.get_lr()["lr"]))
@@ -78,9 +83,9 @@ def _summary(
     images = len(batch["inputs"])
     return [
         "dry run: nothing was written.",
-        f"  model      {type(runner.model).__name__}, {trained / 1e6:.1f} M of "
+        f"  model      {type(model).__name__}, {trained / 1e6:.1f} M of "
         f"{sum(p.numel() for p in parameters) / 1e6:.1f} M parameters trained",
-        f"  weights    {runner._load_from or f'no checkpoint; {initialisation(runner.model)}'}"
+        f"  weights    {runner._load_from or f'no checkpoint; {initialisation(model)}'}"
         + (f", resumed after epoch {runner.epoch}" if runner._resume else ""),
         f"  data       {len(dataset)} images, {len(dataset.metainfo['classes'])} classes, "
         f"batch {images} x {runner.world_size} processes",

@@ -8,6 +8,7 @@ number, a switch or a dict of the config stays one.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,8 +93,9 @@ def check_key(cfg: Config, key: str) -> Any:
 def check_value(key: str, held: Any, given: Any) -> None:
     """Raise :class:`ConfigError` where ``given`` is of a kind that cannot take ``held``'s place.
 
-    Texts and lists may give way to anything, for many parameters take several kinds. None, on
-    either side, is a value left out.
+    Texts and lists may give way to anything, for many parameters take several kinds; so a number
+    may become a list of numbers (a size), except in the optimizer, where ``lr=0,02`` is a slip.
+    None, on either side, is a value left out.
     """
     if held is None or given is None:
         return
@@ -109,12 +111,15 @@ def check_value(key: str, held: Any, given: Any) -> None:
         raise ConfigError(
             f"{where} true or false expected (the config has {held}), got {given!r}."
         )
-    if _is_number(held) and not _is_number(given):
+    is_size = isinstance(given, (list, tuple)) and all(map(_is_number, given))
+    if is_size and not key.startswith(("optim_wrapper.", "param_scheduler.", "train_cfg.")):
+        return
+    if _is_number(held) and not _is_number(given) and not key.endswith("loss_scale"):
         raise ConfigError(f"{where} a number expected (the config has {held}), got {given!r}.")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _what(node: Mapping[str, Any], prefix: str) -> str:

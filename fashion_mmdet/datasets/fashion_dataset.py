@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import os.path as osp
 from collections import Counter
@@ -91,6 +92,7 @@ class FashionDataset(CocoDataset):
                 f"{looked_up_from(self.ann_file)}"
             )
         coco = read_coco(self.ann_file)
+        self._refuse_stale_cache(coco.get("info"))
         categories = self._map_categories(coco)
         annotations_of: dict[int, list[dict[str, Any]]] = {}
         for annotation in coco["annotations"]:
@@ -106,6 +108,26 @@ class FashionDataset(CocoDataset):
             self._require_photos(records)
         self._settle_mask_format()
         return records
+
+    def _refuse_stale_cache(self, info: Any) -> None:
+        """Refuse a cache (``fashion data cache``) of annotations that were changed after it."""
+        made_from = info.get("cached_from") if isinstance(info, dict) else None
+        if not isinstance(made_from, dict):
+            return
+        folder = osp.realpath(osp.dirname(self.ann_file))
+        source = osp.normpath(osp.join(folder, str(made_from.get("annotations"))))
+        if not osp.isfile(source):  # the cache alone was copied to this machine
+            self._log(f"a cache of {source}, which is not here to compare with.", "warn")
+            return
+        digest = hashlib.sha256()
+        with open(source, "rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        if digest.hexdigest() != made_from.get("sha256"):
+            raise AnnotationError(
+                f"{self.ann_file}: a cache of {source} as it is now expected, got one of an "
+                "earlier state. Run `fashion data cache` again, or unset FASHION_CACHE."
+            )
 
     def _map_categories(self, coco: dict[str, Any]) -> dict[int, int | None]:
         """Return category id -> label, with None for those left out on purpose."""

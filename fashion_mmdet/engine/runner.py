@@ -40,6 +40,12 @@ class FashionRunner(Runner):
             cfg.load_from = cfg.weights
         return super().from_cfg(cfg)
 
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """As stock; a default hook of ours that is None is switched off like one of mmengine's."""
+        if hooks is not None:
+            hooks = {k: v for k, v in hooks.items() if v is not None or k in _MMENGINES_HOOKS}
+        super().register_default_hooks(hooks)
+
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Open a gloo process group where there is no CUDA device, then set up as usual."""
         if self.distributed and not torch.cuda.is_available() and not dist.is_initialized():
@@ -84,6 +90,11 @@ class FashionRunner(Runner):
         """Resume as stock; an optimizer of other parameters is a sentence, not a traceback."""
         try:
             super().resume(filename, *args, **kwargs)
+        except KeyError as error:
+            raise CheckpointError(
+                f"{filename}: a checkpoint with the state of a run of mmengine expected, got one "
+                f"without {error}. Start from it instead: FASHION_WEIGHTS, or load_from."
+            ) from None
         except ValueError as error:
             if "parameter group" not in str(error):
                 raise
@@ -106,6 +117,12 @@ class FashionRunner(Runner):
                     f"--resume: no readable checkpoint in {self.work_dir}, starting from "
                     f"{self._load_from or 'the beginning'}."
                 )
+
+
+#: mmengine drops these by itself where a config says None
+_MMENGINES_HOOKS = {
+    "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
+}  # fmt: skip
 
 
 def _named(weights: Any) -> bool:

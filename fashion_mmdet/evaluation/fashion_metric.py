@@ -149,7 +149,8 @@ def _detections(results: list[dict[str, Any]], kind: str) -> Iterator[dict[str, 
 
 def _report_truth(truth: GroundTruth) -> None:
     for reason, count in sorted(truth.report.items()):
-        _log(f"{truth.where}: {count} x {reason}.", logging.WARNING)
+        level = logging.INFO if "derived" in reason else logging.WARNING
+        _log(f"{truth.where}: {count} x {reason}.", level)
     if truth.faults:
         _log(f"the first of {len(truth.faults)} invalid masks: {truth.faults[0]}", logging.WARNING)
 

@@ -14,7 +14,8 @@ from torch import nn
 from fashion_mmdet.core.errors import CheckpointError, ConfigError
 
 #: Parts of a detector whose ``num_classes`` counts the classes (an RPN's is always 1).
-_HEADS = {"bbox_head", "mask_head"}
+_HEADS = {"bbox_head", "mask_head", "point_head", "mask_iou_head"}
+_OFF = "If it is right as it is, switch this check off: default_hooks.class_check=None."
 
 
 @HOOKS.register_module()
@@ -45,7 +46,7 @@ class ClassCheckHook(Hook):
                 raise ConfigError(
                     f"{name}_dataloader: the classes of {first[0]}_dataloader expected, got "
                     f"others: {_first_difference(first[1], classes)}. Set the same "
-                    "metainfo.classes in all dataloaders."
+                    f"metainfo.classes in all dataloaders. {_OFF}"
                 )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -67,9 +68,15 @@ class ClassCheckHook(Hook):
 def trained_classes(checkpoint: dict[str, Any]) -> tuple[str, ...] | None:
     """Return the class names that a checkpoint of mmengine was trained on; None if unsaid."""
     meta = checkpoint.get("meta")
-    dataset = meta.get("dataset_meta") if isinstance(meta, dict) else None
-    classes = dataset.get("classes") if isinstance(dataset, dict) else None
-    return tuple(classes) if isinstance(classes, (list, tuple)) else None
+    if not isinstance(meta, dict):
+        return None
+    dataset = meta.get("dataset_meta")
+    # mmdet 3 writes the first, its release candidates the second, mmdet 2 the third.
+    for place, key in ((dataset, "classes"), (dataset, "CLASSES"), (meta, "CLASSES")):
+        names = place.get(key) if isinstance(place, dict) else None
+        if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+            return tuple(names)
+    return None
 
 
 def require_same_classes(theirs: Sequence[str], ours: Sequence[str], source: str) -> None:
@@ -78,19 +85,27 @@ def require_same_classes(theirs: Sequence[str], ours: Sequence[str], source: str
         raise CheckpointError(
             f"{source}: a checkpoint trained on the {len(ours)} classes of this config expected, "
             f"got one of {len(theirs)}: {_first_difference(theirs, ours)}. Use the config that "
-            "it was trained with."
+            f"it was trained with. {_OFF}"
         )
 
 
 def require_heads(model: nn.Module, classes: Sequence[str], where: str) -> None:
-    """Raise :class:`ConfigError` unless every head has ``len(classes)`` classes."""
+    """Raise :class:`ConfigError` unless every head has ``len(classes)`` classes.
+
+    Heads that predict one mask for all classes, and models whose classes are things and stuff,
+    are not asked.
+    """
+    if hasattr(model, "panoptic_fusion_head"):
+        return
     for name, module in model.named_modules():
+        if not _HEADS & set(name.split(".")) or getattr(module, "class_agnostic", False):
+            continue
         count = getattr(module, "num_classes", None)
-        if _HEADS & set(name.split(".")) and count not in (None, len(classes)):
+        if count not in (None, len(classes)):
             raise ConfigError(
                 f"model.{name}.num_classes: {len(classes)} expected, as {where}_dataloader has "
-                f"{len(classes)} classes (metainfo.classes), got {count}. Set "
-                "num_classes in the box head and in the mask head."
+                f"{len(classes)} classes (metainfo.classes), got {count}. Set num_classes in the "
+                f"box head and in the mask head. {_OFF}"
             )
 
 
@@ -99,15 +114,18 @@ def _built_classes(runner: Runner) -> dict[str, tuple[str, ...]]:
     out = {}
     for name in ("train", "val", "test"):
         loader = getattr(getattr(runner, f"_{name}_loop"), "dataloader", None)
-        classes = getattr(getattr(loader, "dataset", None), "metainfo", {}).get("classes")
-        if classes is not None:
-            out[name] = tuple(classes)
+        metainfo = getattr(getattr(loader, "dataset", None), "metainfo", {})
+        # Datasets joined by mmdet's ConcatDataset have one each where they differ in anything.
+        several = metainfo if isinstance(metainfo, (list, tuple)) else [metainfo]
+        named = [tuple(one["classes"]) for one in several if one.get("classes") is not None]
+        for i, classes in enumerate(named):
+            out[f"{name}[{i}]" if i else name] = classes
     return out
 
 
 def _first_difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
     for i in range(max(len(theirs), len(ours))):
-        one, other = (repr(names[i]) if i < len(names) else "none" for names in (theirs, ours))
+        one, other = (repr(names[i][:80]) if i < len(names) else "none" for names in (theirs, ours))
         if one != other:
             return f"class {i} is {one} there and {other} here"
     return "none"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModule, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
@@ -25,50 +25,86 @@ class WeightsReportHook(Hook):
     ``load_from`` skips what does not fit, so a run with a wrong file, or with none, trains on
     without an error and ends with a low AP. The report counts the model's tensors: loaded,
     skipped for their shape, and absent from the file, by part of the model.
+
+    Raises:
+        CheckpointError: for a file of which nothing fits; for one that leaves a part of the model
+            random where it is to be scored or resumed; for a resumed run whose backbone would be
+            frozen otherwise than before (FASHION_WEIGHTS and FASHION_BACKBONE decide that too).
     """
 
     priority = "LOW"
 
     def __init__(self) -> None:
-        self._gaps: list[str] = []
-        self._report: str | None = None
+        self._lines: list[str] = []
         self._filled: set[str] = set()
         self._told = False
+        self._trained = False
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keep what is frozen with the weights; see ``after_load_checkpoint``."""
+        checkpoint.setdefault("meta", {})["frozen"] = _frozen_settings(_bare(runner))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the file with the model; the report follows when the loop starts."""
+        model, source = _bare(runner), _source(runner)
         weights = checkpoint.get("state_dict", checkpoint)
-        lines, self._filled = compare(_bare(runner), weights)
-        self._gaps = lines[1:] if len(self._filled) < n_tensors(_bare(runner)) else []
-        verb = "resumed from" if runner._resume else "loaded from"
-        self._report = f"weights: {verb} {_source(runner)}: " + "\n  ".join(lines)
+        self._lines, self._filled = compare(model, weights)
         if not self._filled:
             raise CheckpointError(
-                f"{_source(runner)}: weights of this model expected, got a file of {len(weights)} "
+                f"{source}: weights of this model expected, got a file of {len(weights)} "
                 "tensors of which none fits. Does the checkpoint belong to this config?"
+            )
+        if not runner._resume:
+            return
+        if self._gaps(model):
+            raise CheckpointError(_not_whole(source, self._lines[1:]))
+        meta = checkpoint.get("meta")
+        before = meta.get("frozen") if isinstance(meta, dict) else None
+        now = _frozen_settings(model)
+        if before is not None and before != now:
+            raise CheckpointError(
+                f"{source}: a run that froze its backbone as this config does ({now}) expected, "
+                f"got {before}. Set FASHION_WEIGHTS and FASHION_BACKBONE, of which 'none' freezes "
+                "nothing, as at the run's start."
             )
 
     def before_train(self, runner: Runner) -> None:
+        self._trained = True
         self._tell(runner)
 
     def before_val(self, runner: Runner) -> None:
-        self._tell(runner)
+        self._require_weights(runner)
 
     def before_test(self, runner: Runner) -> None:
-        """Tell, and refuse to score a model of which a part is random."""
-        is_trained_here = self._told
+        self._require_weights(runner)
+
+    def _require_weights(self, runner: Runner) -> None:
+        """Tell, and refuse to score a model of which a part is random and was not trained here."""
+        if not self._trained and self._filled and self._gaps(_bare(runner)):
+            raise CheckpointError(_not_whole(_source(runner), self._lines[1:]))
         self._tell(runner)
-        if self._gaps and not is_trained_here:
-            raise CheckpointError(_not_whole(_source(runner), self._gaps))
+
+    def _gaps(self, model: nn.Module) -> bool:
+        return len(self._filled) < n_tensors(model)
 
     def _tell(self, runner: Runner) -> None:
         if self._told:
             return
         self._told = True
         model = _bare(runner)
-        report = self._report or f"weights: no checkpoint; {initialisation(model)}."
-        is_told = self._report or _pretrained(model)
-        (runner.logger.info if is_told else runner.logger.warning)(report)
+        if not self._trained and not self._filled:
+            runner.logger.warning("weights: nothing was loaded: what is scored is random.")
+            return
+        if self._filled:
+            verb = "resumed from" if runner._resume else "loaded from"
+            lines = [f"weights: {verb} {_source(runner)}: {self._lines[0]}", *self._lines[1:]]
+            if self._trained and self._gaps(model):
+                lines.append(f"those start from: {initialisation(model)}")
+            runner.logger.info("\n  ".join(lines))
+        else:
+            is_random = not any(True for _ in _init_cfgs(model))
+            say = runner.logger.warning if is_random else runner.logger.info
+            say(f"weights: no checkpoint; {initialisation(model)}.")
         stuck = frozen_and_random(model, self._filled)
         if stuck:
             runner.logger.warning(
@@ -96,7 +132,7 @@ def compare(model: nn.Module, weights: dict[str, Any]) -> tuple[list[str], set[s
     unused = [k for k in have if k not in want]
     lines = [f"{len(loaded)} of the model's {len(want)} tensors"]
     if misfit or absent:
-        lines[0] += f"; {len(misfit) + len(absent)} start as initialised ({initialisation(model)})"
+        lines[0] += f"; {len(misfit) + len(absent)} are not filled"
     for group, count in _groups(misfit):
         example = next(k for k in misfit if k.startswith(group))
         lines.append(
@@ -176,23 +212,44 @@ def _groups(names: Iterable[str], depth: int = 4) -> list[tuple[str, int]]:
     return list(counts.items())
 
 
-def _pretrained(model: nn.Module) -> list[tuple[str, str, set[str]]]:
-    """Return (module, file, the model's tensors that it fills) for each ``Pretrained`` init_cfg."""
-    found = []
+def _init_cfgs(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, Any]]]:
+    """Yield (name, module, init_cfg) of every module that starts from a file of its own."""
     for name, module in model.named_modules():
         init_cfg = getattr(module, "init_cfg", None)
         for cfg in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
             if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-                weights = CheckpointLoader.load_checkpoint(cfg["checkpoint"], map_location="cpu")
-                weights = weights.get("state_dict", weights)
-                prefix = f"{cfg['prefix'].rstrip('.')}." if cfg.get("prefix") else ""
-                have = _shapes(
-                    {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
-                )
-                want = _shapes(module.state_dict())
-                filled = {f"{name}.{k}" if name else k for k in want if have.get(k) == want[k]}
-                found.append((name, cfg["checkpoint"], filled))
+                yield name, module, cfg
+
+
+def _pretrained(model: nn.Module) -> list[tuple[str, str, set[str]]]:
+    """Return (module, file, the model's tensors that it fills) for each ``Pretrained`` init_cfg.
+
+    A module with an ``init_weights`` of its own (Swin) renames what it reads; it is taken to be
+    filled whole.
+    """
+    found = []
+    for name, module, cfg in _init_cfgs(model):
+        want = _shapes(module.state_dict())
+        have = want
+        if getattr(type(module), "init_weights", BaseModule.init_weights) is (
+            BaseModule.init_weights
+        ):
+            weights = CheckpointLoader.load_checkpoint(cfg["checkpoint"], map_location="cpu")
+            weights = weights.get("state_dict", weights)
+            prefix = f"{cfg['prefix'].rstrip('.')}." if cfg.get("prefix") else ""
+            have = _shapes(
+                {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+            )
+        filled = {f"{name}.{k}" if name else k for k in want if have.get(k) == want[k]}
+        found.append((name, cfg["checkpoint"], filled))
     return found
+
+
+def _frozen_settings(model: nn.Module) -> dict[str, Any]:
+    """Return what of the backbone stays as it was loaded."""
+    backbone = getattr(model, "backbone", None)
+    names = ("frozen_stages", "norm_eval")
+    return {name: getattr(backbone, name) for name in names if hasattr(backbone, name)}
 
 
 def _bare(runner: Runner) -> nn.Module:

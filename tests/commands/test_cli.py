@@ -19,13 +19,14 @@ def test_commands_are_these() -> None:
 
 
 def test_data_tools_are_these() -> None:
-    assert list(TOOLS) == [
-        "convert imaterialist2019",
-        "convert ccp",
-        "shoe-types",
-        "split",
-        "make-demo",
-    ]
+    sources = [
+        "imaterialist2019", "imaterialist2020", "fashionpedia", "coco", "ccp", "deepfashion2",
+        "modanet", "label-maps", "yolo-seg", "labelme", "via",
+    ]  # fmt: skip
+    assert set(TOOLS) == {f"convert {name}" for name in sources} | {
+        "check", "merge", "filter", "sample", "export yolo-seg", "export imaterialist",
+        "shoe-types", "split", "dedupe", "stats", "browse", "cache", "make-demo",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["data", "convert", "--help"],

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_tools.sources.imaterialist import convert_2019, main
+from datasets_tools.sources.imaterialist import convert as convert_csv
+from datasets_tools.sources.imaterialist import main
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError
 from fashion_mmdet.core.ontology import CLASSES, CLASSES_46
@@ -48,7 +49,7 @@ def convert(folder, rows=None, **options):
     if rows is not None:
         put(folder, rows)
     out = folder / "out" / "all.json"
-    report = convert_2019(
+    report = convert_csv(
         folder / "train.csv", folder / "labels.json", folder / "photos", out,
         progress=False, **options,
     )  # fmt: skip
@@ -85,7 +86,7 @@ def test_convert_real_rows_equal_an_independent_decode_pixel_for_pixel(shared_di
     source = shared_dir / "data" / "imaterialist"
     if not source.is_dir():
         pytest.skip(f"no {source}")
-    report = convert_2019(
+    report = convert_csv(
         source / "train_excerpt.csv", source / "imaterialist2019_label_descriptions.json", None,
         tmp_path / "all.json", check_photos=False, progress=False,
     )  # fmt: skip
@@ -367,7 +368,7 @@ def test_command_impossible_limit_is_wrong_usage(folder, count):
 @pytest.mark.parametrize("size", ["99999999,6", "99999999,99999999", "65535,65535", "0,6"])
 def test_convert_impossible_size_is_a_bad_row(folder, size):
     put(folder, [*GOOD, f"c,1 2,{size},23"])
-    report = convert_2019(
+    report = convert_csv(
         folder / "train.csv", folder / "labels.json", None, folder / "all.json",
         check_photos=False, progress=False,
     )  # fmt: skip

@@ -6,7 +6,9 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from datasets_tools import split
 from fashion_mmdet.core.errors import FashionError
@@ -259,6 +261,160 @@ def test_main_folder_without_lists_says_what_it_expects(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:2])))
     assert split.main([str(ann), "--lists", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
     assert "train.txt, val.txt, test.txt" in capsys.readouterr().err
+
+
+# --- stratified draws, folds, groups of keys and of photos
+
+
+def test_main_stratify_gives_each_part_its_share_and_says_so(tmp_path: Path, capsys):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
+    words = [str(ann), "--fractions", "0.8", "0.1", "0.1", "--seed", "3"]
+    assert split.main([*words, "--stratify", "--out", str(tmp_path / "s")]) == 0
+    out = capsys.readouterr().out
+    assert "shares of the classes: off by 0.0 pp on average" in out and "at random" not in out
+    assert "--seed 3 --stratify\n" in (tmp_path / "s" / "val.txt").read_text()
+    for name, count in (("train", 80), ("val", 10), ("test", 10)):
+        names = split.read_list(tmp_path / "s" / f"{name}.txt")
+        assert len(names) == count and sum(int(n[:4]) % 2 for n in names) == count // 2
+    assert split.main([*words, "--out", str(tmp_path / "r")]) == 0
+    assert "drawn at random; --stratify" in capsys.readouterr().out
+    drawn = split.read_lists(tmp_path / "r")
+    assert drawn == split.make_lists(NAMES, (0.8, 0.1, 0.1), 3)
+
+
+@pytest.mark.parametrize("stratify", [[], ["--stratify"]])
+def test_main_folds_each_image_is_validated_once_and_groups_stay(tmp_path: Path, stratify, capsys):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
+    groups = save(tmp_path / "groups.txt", "0001 0002 0003 9999\n")
+    words = [str(ann), "--folds", "4", *stratify, "--groups", str(groups), "--out", str(tmp_path)]
+    assert split.main(words) == 0
+    folds = [split.read_lists(tmp_path / f"fold{k}") for k in range(4)]
+    assert sorted(sum((fold["val"] for fold in folds), [])) == NAMES
+    for fold in folds:
+        assert set(fold) == {"train", "val"} and 20 <= len(fold["val"]) <= 30
+        assert sorted(fold["train"] + fold["val"]) == NAMES
+        assert len({"0001.jpg", "0002.jpg", "0003.jpg"} & set(fold["val"])) in (0, 3)
+    printed = capsys.readouterr().out
+    assert "not in the annotation file: 1 (9999)" in printed
+    assert "--lists" in printed and "fold0 --out FOLDER" in printed
+    assert split.main(words) == 1 and "Use --force" in capsys.readouterr().err
+    words[2] = "3"
+    assert split.main([*words, "--force"]) == 1
+    assert "found fold3 of an earlier one" in capsys.readouterr().err
+
+
+def test_main_group_by_keeps_images_of_one_value_together(tmp_path: Path, capsys):
+    coco = coco_of(NAMES)
+    for i, image in enumerate(coco["images"][:90]):
+        image["pair_id"] = i // 9
+    ann = save(tmp_path / "all.json", json.dumps(coco))
+    groups = save(tmp_path / "groups.txt", "0000 0095\n")
+    words = [str(ann), "--fractions", "0.6", "0.2", "0.2", "--groups", str(groups)]
+    assert split.main([*words, "--out", str(tmp_path / "a")]) == 0
+    assert "--group-by pair_id keeps those of one together" in capsys.readouterr().out
+    for how in ([], ["--stratify"]):
+        out = tmp_path / f"b{len(how)}"
+        assert split.main([*words, *how, "--group-by", "pair_id", "--out", str(out)]) == 0
+        part_of = {n: part for part, names in split.read_lists(out).items() for n in names}
+        for k in range(10):
+            assert len({part_of[name] for name in NAMES[9 * k : 9 * k + 9]}) == 1
+        assert part_of["0095.jpg"] == part_of["0008.jpg"]  # by 0000, of the same pair
+        printed = capsys.readouterr().out
+        assert "10 images have no 'pair_id'" in printed
+        assert "groups: 10 of two photos and more, the largest of 10" in printed
+    lists = ["--lists", str(tmp_path / "a"), "--group-by", "pair_id", "--out", str(tmp_path / "c")]
+    assert split.main([str(ann), *lists]) == 1
+    assert "images of a group in one split expected" in capsys.readouterr().err
+
+
+def test_main_group_larger_than_a_part_is_warned_of(tmp_path: Path, capsys):
+    coco = coco_of(NAMES)
+    for image in coco["images"][:30]:
+        image["source"] = "a"
+    ann = save(tmp_path / "all.json", json.dumps(coco))
+    words = [str(ann), "--fractions", "0.8", "0.1", "0.1", "--group-by", "source"]
+    assert split.main([*words, "--out", str(tmp_path / "o")]) == 0
+    assert "the largest group has 30 photos, more than all of val, test" in capsys.readouterr().out
+
+
+def photo_set(folder: Path) -> tuple[Path, Path]:
+    """Write 20 photos, each odd one the one before it in another size; and their COCO file."""
+    (folder / "photos").mkdir()
+    for i in range(20):
+        grid_HW = np.random.default_rng(i // 2).integers(0, 256, (9, 6), dtype=np.uint8)
+        size = (90 - 20 * (i % 2), 135 - 30 * (i % 2))
+        image = Image.fromarray(grid_HW).resize(size, Image.Resampling.BICUBIC)
+        image.save(folder / "photos" / NAMES[i], quality=95)
+    return save(folder / "all.json", json.dumps(coco_of(NAMES[:20]))), folder / "photos"
+
+
+@pytest.mark.parametrize("how", [["--fractions", "0.6", "0.2", "0.2"], ["--folds", "4"]])
+@pytest.mark.parametrize("stratify", [[], ["--stratify"]])
+def test_main_images_near_duplicates_stay_together(tmp_path: Path, how, stratify, capsys):
+    ann, photos = photo_set(tmp_path)
+    words = [str(ann), *how, *stratify, "--images", str(photos), "--out", str(tmp_path / "o")]
+    assert split.main(words) == 0
+    assert "copies and near-duplicates: 10" in capsys.readouterr().out
+    folders = sorted((tmp_path / "o").glob("fold*")) or [tmp_path / "o"]
+    for folder in folders:
+        part_of = {n: part for part, names in split.read_lists(folder).items() for n in names}
+        assert len(part_of) == 20
+        assert all(part_of[NAMES[i]] == part_of[NAMES[i + 1]] for i in range(0, 20, 2))
+
+
+def test_main_images_near_duplicate_across_lists_is_refused(tmp_path: Path, capsys):
+    ann, photos = photo_set(tmp_path)
+    save(tmp_path / "train.txt", "".join(f"{n}\n" for n in [*NAMES[:9], *NAMES[10:20]]))
+    save(tmp_path / "test.txt", "0009\n")
+    words = [str(ann), "--lists", str(tmp_path), "--images", str(photos), "--hashes",
+             str(tmp_path / "h.json")]  # fmt: skip
+    assert split.main([*words, "--out", str(tmp_path / "o")]) == 1
+    error = capsys.readouterr().err
+    assert "got 1 pairs in two: 0008.jpg  =  0009.jpg  (near-duplicate" in error
+    assert not (tmp_path / "o").exists() and (tmp_path / "h.json").exists()
+    save(tmp_path / "train.txt", "".join(f"{n}\n" for n in [*NAMES[:8], *NAMES[10:20]]))
+    save(tmp_path / "test.txt", "0009\n0008.jpg\n")
+    assert split.main([*words, "--out", str(tmp_path / "o")]) == 0
+
+
+def test_main_report_compares_ten_seeds_of_both_ways(tmp_path: Path):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
+    words = [str(ann), "--fractions", "0.8", "0.1", "0.1", "--force", "--out", str(tmp_path / "o")]
+    assert split.main([*words, "--report", str(tmp_path / "r.json")]) == 0
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert data["seeds"] == 10 and data["classes"].keys() == {"dress", "shoe"}
+    random_off, stratified_off = (data["compared"][w]["mean off"] for w in ("random", "stratified"))
+    assert stratified_off["mean"] == pytest.approx(0) and random_off["mean"] > 1
+    assert random_off["min"] <= data["figures"]["mean off"] <= random_off["max"]
+    assert split.main([*words, "--report", str(tmp_path / "r.md")]) == 0
+    assert "| class | photos | train (due 80.0 %)" in (tmp_path / "r.md").read_text()
+    lists = [str(ann), "--lists", str(tmp_path / "o"), "--out", str(tmp_path / "p")]
+    assert split.main([*lists, "--report", str(tmp_path / "l.md")]) == 0
+    assert "of 10 seeds" not in (tmp_path / "l.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lists", ".", "--stratify"], "--fractions or --folds expected"),
+        (["--folds", "2", "--hashes", "h.json"], "Name it with --images"),
+        (["--folds", "2", "--report", "r.txt"], ".md or .json expected"),
+        (["--folds", "2", "--report", "old.md"], "Use --force"),
+        (["--fractions", "1", "0", "0", "--report", "o/val.json"], "than those of the split"),
+        (["--folds", "2", "--group-by", "file_nam"], "Did you mean 'file_name'"),
+        (["--fractions", "1", "1", "0", "--stratify"], "add up to 1"),
+    ],
+)
+def test_main_wrong_use_is_one_line_and_writes_nothing(
+    tmp_path: Path, monkeypatch, capsys, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    save(Path("all.json"), json.dumps(coco_of(NAMES[:9])))
+    save(Path("old.md"), "old")
+    assert split.main(["all.json", *words, "--out", "o"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert sorted(p.name for p in Path().iterdir()) == ["all.json", "old.md"]
 
 
 # --- the fixed lists of Clothing Co-Parsing

@@ -127,6 +127,28 @@ def test_resume_with_an_optimizer_of_other_parameters_is_one_sentence(
         runner(monkeypatch).resume("a.pth")
 
 
+def test_resume_of_a_file_without_a_runs_state_is_one_sentence(runner, monkeypatch) -> None:
+    from mmengine.runner import Runner
+
+    from fashion_mmdet.core.errors import CheckpointError
+
+    monkeypatch.setattr(Runner, "resume", lambda self, filename: {}["message_hub"])
+    with pytest.raises(CheckpointError, match="without 'message_hub'"):
+        runner(monkeypatch).resume("a.pth")
+
+
+def test_default_hook_of_ours_can_be_switched_off(monkeypatch) -> None:
+    from mmengine.runner import Runner
+
+    from fashion_mmdet.engine import FashionRunner
+
+    seen: list[Any] = []
+    monkeypatch.setattr(Runner, "register_default_hooks", lambda self, hooks: seen.append(hooks))
+    bare = FashionRunner.__new__(FashionRunner)
+    bare.register_default_hooks({"class_check": None, "logger": None, "timer": 1})
+    assert seen == [{"logger": None, "timer": 1}]
+
+
 def test_launcher_without_torchrun_is_refused_with_what_to_do(monkeypatch) -> None:
     import torch
 

@@ -82,6 +82,39 @@ def test_start_from_a_checkpoint_of_other_classes_warns_where_the_classifier_fit
     assert "other classes" not in log_text(tmp_path / "c")
 
 
+def test_joined_datasets_are_each_compared(tmp_path):
+    from toy_runner import NoisySamples, build
+
+    runner = build(tmp_path, epochs=1, custom_hooks=HOOKS)
+    samples = NoisySamples()
+    samples.metainfo = [{"classes": ("a", "b")}, {"classes": ["a", "b"], "palette": []}, {}]
+    runner._train_dataloader["dataset"] = samples
+    runner.train()
+    samples.metainfo = [{"classes": ("a", "b")}, {"classes": SWAPPED}]
+    runner = build(tmp_path, epochs=1, custom_hooks=HOOKS)
+    runner._train_dataloader["dataset"] = samples
+    with pytest.raises(ConfigError, match=r"train\[1\]_dataloader"):
+        runner.train()
+
+
+def test_head_with_one_mask_for_all_classes_is_not_asked():
+    from fashion_mmdet.hooks import require_heads
+
+    model = model_with_heads(2, 49)
+    with pytest.raises(ConfigError):
+        require_heads(model, ("a", "b"), "train")
+    model.roi_head.mask_head.class_agnostic = True
+    require_heads(model, ("a", "b"), "train")
+
+
+def test_older_spellings_of_the_classes_are_read():
+    from fashion_mmdet.hooks import trained_classes
+
+    assert trained_classes({"meta": {"CLASSES": ("a", "b")}}) == ("a", "b")
+    assert trained_classes({"meta": {"dataset_meta": {"CLASSES": ("a",)}}}) == ("a",)
+    assert trained_classes({"meta": {"dataset_meta": {"classes": [1, "a"]}}}) is None
+
+
 def test_checkpoint_that_names_no_classes_is_let_through():
     from fashion_mmdet.hooks import trained_classes
 

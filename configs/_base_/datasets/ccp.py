@@ -9,7 +9,9 @@ _base_ = "./imaterialist.py"
 data_root = "{{$FASHION_DATA:data}}/ccp/"
 place = dict(data_root=data_root, data_prefix=dict(img="photos/"))
 
-train_dataloader = dict(dataset=place)
+train_dataloader = dict(
+    dataset=dict(data_root=data_root, data_prefix=dict(img="{{$FASHION_CACHE:photos}}/"))
+)
 val_dataloader = dict(dataset=place)
 test_dataloader = dict(dataset=place)
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")

@@ -22,7 +22,15 @@ test_pipeline = [
 ]
 
 place = dict(data_root=data_root, data_prefix=dict(img="photos/"))
-train_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(pipeline=train_pipeline, **place))
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=1,
+    dataset=dict(
+        data_root=data_root,
+        data_prefix=dict(img="{{$FASHION_CACHE:photos}}/"),
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **place))
 test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **place))
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")

@@ -22,7 +22,12 @@ test_pipeline = [
 ]
 
 place = dict(data_root=data_root, data_prefix=dict(img="raw/train/"))
-train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(pipeline=train_pipeline, **place))
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    # Small photos: whatever FASHION_CACHE says of another set, these are read as they are.
+    dataset=dict(ann_file="annotations/train.json", pipeline=train_pipeline, **place),
+)
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **place))
 test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **place))
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")

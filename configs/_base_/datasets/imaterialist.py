@@ -1,7 +1,8 @@
 """iMaterialist (Fashion) 2019 as COCO files: data/imaterialist/{train/,annotations/}.
 
 Made by ``fashion data convert imaterialist2019`` and ``fashion data split`` (README, "Data").
-FASHION_DATA names another folder than ``data``.
+FASHION_DATA names another folder than ``data``. FASHION_CACHE names what ``fashion data cache`` has
+made of the training photos, e.g. ``cache`` for data/imaterialist/cache; only training reads it.
 """
 
 data_root = "{{$FASHION_DATA:data}}/imaterialist/"
@@ -32,8 +33,8 @@ train_dataloader = dict(
     dataset=dict(
         type="FashionDataset",
         data_root=data_root,
-        ann_file="annotations/train.json",
-        data_prefix=dict(img="train/"),
+        ann_file="{{$FASHION_CACHE:annotations}}/train.json",
+        data_prefix=dict(img="{{$FASHION_CACHE:train}}/"),
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline,
     ),

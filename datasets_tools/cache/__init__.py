@@ -1,0 +1,1 @@
+"""Photos and masks resized once to a working size, for training (``fashion data cache``)."""

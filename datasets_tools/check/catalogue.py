@@ -1,0 +1,319 @@
+"""The catalogue of findings, as data: severity, meaning, advice, and what ``--fix`` does.
+
+``error``: training stops, or learns something wrong. ``warning``: it loses or bends something.
+``note``: it is worth knowing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding; ``fix`` says what ``--fix`` does about it, empty for nothing."""
+
+    severity: Literal["error", "warning", "note"]
+    meaning: str
+    advice: str
+    fix: str = ""
+
+
+_DROP_ANNOTATION = "the annotation is removed"
+_DROP_IMAGE = "the image and its annotations are removed"
+_BOX = "the box becomes that of the mask"
+_AREA = "the area becomes that of the mask"
+
+#: kind -> what it is; in the order in which the files are looked through.
+CATALOGUE: dict[str, Kind] = {
+    # the file
+    "not JSON": Kind(
+        "error", "the file cannot be read as JSON", "Fetch or write the file again."
+    ),
+    "missing list": Kind(
+        "error",
+        "'images', 'annotations' or 'categories' is no list",
+        "Give a COCO instance file.",
+    ),
+    "malformed entry": Kind(
+        "error",
+        "an entry is no object, or a key that it must have is missing or of another type",
+        "See the COCO data format.",
+        "the entry is removed, an image with its annotations",
+    ),
+    "number not finite": Kind(
+        "error",
+        "NaN or infinity where a number of pixels belongs",
+        "Find the division by zero that wrote it.",
+        "box and area become those of the mask; a mask with such a number is removed",
+    ),
+    # categories
+    "category id twice": Kind(
+        "error",
+        "two categories share an id, so that nobody can tell which one an annotation means",
+        "Number the categories afresh where the file was written.",
+        "the later category gets a new id; annotations of the shared id are removed",
+    ),
+    "category name twice": Kind(
+        "error",
+        "one name has two ids",
+        "Merge the two.",
+        "annotations of the later id get the first one",
+    ),
+    "category misspelt": Kind(
+        "error",
+        "a name is nearly one of the 49, and no class",
+        "Rename it.",
+        "the name becomes the nearest one",
+    ),
+    "category unknown": Kind(
+        "warning",
+        "a name is none of the 49: training stops unless metainfo.classes of the config names it",
+        "Rename it, remove it, or name your classes in the config.",
+    ),
+    "category without annotations": Kind(
+        "note", "a category of the file has no annotation", "Nothing, unless you expected some."
+    ),
+    # images
+    "image id twice": Kind(
+        "error",
+        "two images share an id, so that nobody can tell on which one a mask lies",
+        "Number the images afresh where the file was written.",
+        "a second entry of the same photo is removed; of two photos, both and their annotations",
+    ),
+    "file name twice": Kind(
+        "error",
+        "two images are one photo, each with a part of its masks",
+        "Merge the two images.",
+        "the later image's annotations go to the first, if both have one size; else are removed",
+    ),
+    "file name leaves the folder": Kind(
+        "error",
+        "a file name is absolute or climbs out of the folder of photos",
+        "Names are relative to the folder of photos.",
+        _DROP_IMAGE,
+    ),
+    "image without annotations": Kind(
+        "note",
+        "no annotation lies on the image: filter_empty_gt leaves it out of training",
+        "Nothing, if there is no garment on it.",
+    ),
+    "many instances": Kind(
+        "warning",
+        "more instances than a detector returns for one image (max_per_img, 100 in our configs)",
+        "Look at the image: are beads or sequins annotated one by one?",
+    ),
+    # annotations: references and flags
+    "annotation id twice": Kind(
+        "error",
+        "two annotations share an id: pycocotools scores the later one alone",
+        "Number the annotations afresh.",
+        "the later one gets a new id",
+    ),
+    "annotation of unknown image": Kind(
+        "error",
+        "the image of an annotation is not in the file",
+        "Are the lists of one file?",
+        _DROP_ANNOTATION,
+    ),
+    "annotation of unknown category": Kind(
+        "error",
+        "the category of an annotation is not in the file",
+        "Complete the list of categories.",
+        _DROP_ANNOTATION,
+    ),
+    "crowd": Kind(
+        "note",
+        "marked as a crowd: ignored in training, and misses on it are not counted",
+        "Nothing, if it is one. Some exporters mark masks with holes as crowds.",
+    ),
+    "ignore flag": Kind(
+        "warning",
+        "marked 'ignore': the loader leaves it out as if it were background",
+        "Remove the key, or mark the region iscrowd=1.",
+    ),
+    "attribute unknown": Kind(
+        "warning",
+        "an attribute id is not in the file's list of attributes",
+        "Complete the list, or mend the id.",
+        "the id is removed from the annotation",
+    ),
+    # annotations: masks
+    "no segmentation": Kind(
+        "error",
+        "an annotation has no mask: the loader ignores it",
+        "Annotate a mask, or remove the annotation.",
+        _DROP_ANNOTATION,
+    ),
+    "segmentation malformed": Kind(
+        "error",
+        "a segmentation is neither polygons nor a run-length code that adds up to the image",
+        "Export the mask again.",
+        "what is malformed is removed, and the annotation if no polygon is left",
+    ),
+    "mask of another size": Kind(
+        "error",
+        "a run-length code is of another size than its image",
+        "Were height and width swapped, or the photo resized?",
+        _DROP_ANNOTATION,
+    ),
+    "polygon of too few points": Kind(
+        "error",
+        "a polygon has fewer than three points",
+        "Remove it.",
+        "the polygon is removed, and the annotation if none is left",
+    ),
+    "polygon degenerate": Kind(
+        "warning",
+        "all points of a polygon lie on one line",
+        "Remove it.",
+        "the polygon is removed, and the annotation if none is left",
+    ),
+    "polygon crosses itself": Kind(
+        "warning",
+        "edges of a polygon cross, so that a part of it may count as outside",
+        "Draw it again.",
+    ),
+    "polygon out of frame": Kind(
+        "warning",
+        "points of a polygon lie outside the image by more than a pixel",
+        "Are the coordinates in pixels of this image?",
+        "the points move to the frame",
+    ),
+    "mask empty": Kind(
+        "error", "a mask has no pixel", "Remove the annotation.", _DROP_ANNOTATION
+    ),
+    "mask tiny": Kind(
+        "note",
+        "a mask has less than 64 px at the working size: less than one cell of the finest level",
+        "Train at a larger size, if such masks matter.",
+    ),
+    "mask over the whole photo": Kind(
+        "warning",
+        "a mask covers more than 95 % of the photo",
+        "Is it the background, or an inverted mask?",
+    ),
+    "mask twice": Kind(
+        "error",
+        "two annotations of an image have one category and the same pixels",
+        "Remove one.",
+        "the later one is removed",
+    ),
+    "mask with two categories": Kind(
+        "warning",
+        "two annotations of an image have the same pixels and two categories",
+        "Which one is it?",
+    ),
+    "masks overlap": Kind(
+        "warning",
+        "two masks of one category on one image share more than 70 % (IoU)",
+        "Are they one instance, annotated twice?",
+    ),
+    # annotations: boxes and areas
+    "box missing": Kind(
+        "warning", "no bbox: stock mmdet fails, our loader takes the mask's", "Add it.", _BOX
+    ),
+    "box malformed": Kind(
+        "error", "a bbox is not four numbers [x, y, width, height]", "Mend it.", _BOX
+    ),
+    "box without area": Kind(
+        "error", "a box is less than a pixel wide or high: the loader drops it", "Mend it.", _BOX
+    ),
+    "box outside": Kind(
+        "error", "a box lies outside its image: the loader drops it", "Mend it.", _BOX
+    ),
+    "box out of frame": Kind(
+        "warning", "a box leaves its image by more than 2 px", "Mend it.", _BOX
+    ),
+    "box is not the mask's": Kind(
+        "warning",
+        "a box is not the one around its mask: boxes and masks teach different things",
+        "Is the box [x, y, width, height], and of this mask?",
+        _BOX,
+    ),
+    "area missing": Kind(
+        "warning", "no area: stock mmdet fails, our loader takes the mask's", "Add it.", _AREA
+    ),
+    "area malformed": Kind("error", "an area is no number", "Mend it.", _AREA),
+    "area 0": Kind(
+        "error", "an area of 0 or less: the loader drops the instance", "Mend it.", _AREA
+    ),
+    "area is the box's": Kind(
+        "warning",
+        "the area is that of the box: AP of small, medium and large is of other instances",
+        "Take the mask's area.",
+        _AREA,
+    ),
+    "area is not the mask's": Kind(
+        "warning", "the area is not that of the mask", "Take the mask's area.", _AREA
+    ),
+    # photos
+    "photo missing": Kind(
+        "error", "a photo is not in the folder", "Is the folder complete?", _DROP_IMAGE
+    ),
+    "photo unreadable": Kind(
+        "error", "a photo cannot be decoded: training stops at it", "Fetch it again.", _DROP_IMAGE
+    ),
+    "photo truncated": Kind(
+        "error",
+        "a photo is cut short: training stops at it, or sees grey (OpenCV before 5)",
+        "Fetch it again.",
+        _DROP_IMAGE,
+    ),
+    "photo of another size": Kind(
+        "error",
+        "a photo has another size than its image: training stops at it, for masks lie elsewhere",
+        "Was the photo resized? Masks belong to the original.",
+        _DROP_IMAGE,
+    ),
+    "photo turned by EXIF": Kind(
+        "error",
+        "loading turns the photo by its EXIF orientation, and the masks lie on it as stored",
+        "Remove the orientation tag from the photo (keep its pixels).",
+        _DROP_IMAGE,
+    ),
+    "photo with EXIF orientation": Kind(
+        "warning",
+        "loading turns or mirrors the photo by its EXIF orientation",
+        "Look at it with browse: do the masks lie on the turned photo?",
+    ),
+    "photo grey": Kind(
+        "note", "a photo has one channel: training repeats it three times", "Nothing."
+    ),
+    "photo CMYK": Kind(
+        "note",
+        "a photo is in CMYK: training sees OpenCV's conversion, whose colours are off",
+        "Convert it to RGB.",
+    ),
+    "photo with alpha": Kind(
+        "note",
+        "a photo has an alpha channel or transparent colour: training drops it, whatever lies "
+        "under what is transparent",
+        "Lay it on a background of your choice.",
+    ),
+    "photo of 16 bit": Kind(
+        "note", "a photo has 16 bits a channel: training keeps the upper eight", "Nothing."
+    ),
+    # the replay of the loader
+    "loader refuses": Kind(
+        "error", "the config's dataset does not take the file", "See the message."
+    ),
+    "loader fails": Kind("error", "the config's pipeline stops at an image", "See the message."),
+    "loader relabels": Kind(
+        "error",
+        "an instance trains as another category than its own",
+        "Use FashionDataset: it maps categories by name.",
+    ),
+    "loader drops": Kind(
+        "warning", "an instance does not reach the model: it trains as background", "See why."
+    ),
+    "loader ignores": Kind(
+        "warning", "an instance reaches the model as a region to be ignored", "See why."
+    ),
+    "loader empties": Kind(
+        "warning",
+        "an instance's mask has no pixel at the size of training",
+        "Train at a larger size, or filter such masks (FilterAnnotations, by_mask=True).",
+    ),
+}

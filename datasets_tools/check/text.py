@@ -1,0 +1,63 @@
+"""The findings as text for the terminal and as one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .annotations import Survey
+from .catalogue import CATALOGUE
+from .findings import SEVERITIES, Findings
+from .photos import Speed
+
+_SHOWN_PER_KIND = 3
+
+
+def findings_text(findings: Findings) -> Iterator[str]:
+    """Yield the lines to print: by kind, most severe and most frequent first, three named."""
+    for kind, found in findings.ranked():
+        about = CATALOGUE[kind]
+        yield f"{about.severity}: {kind} ({len(found):,}): {about.meaning}"
+        for finding in found[:_SHOWN_PER_KIND]:
+            photo = f" [{finding.file_name}]" if finding.file_name else ""
+            yield f"    {finding.where}{photo}: {finding.message}"
+        if len(found) > _SHOWN_PER_KIND:
+            yield f"    and {len(found) - _SHOWN_PER_KIND:,} more"
+        yield f"    {about.advice}" + (f" --fix: {about.fix}." if about.fix else "")
+
+
+def counted(survey: Survey) -> str:
+    """Return ``"12 images, 90 annotations: 1 error, 0 warnings, 3 notes"``."""
+    shown = []
+    for severity in SEVERITIES:
+        count = survey.findings.of_severity(severity)
+        shown.append(f"{count:,} {severity}{'' if count == 1 else 's'}")
+    sizes = [f"{len(survey.data.get(key, [])):,} {key}" for key in ("images", "annotations")]
+    return f"{', '.join(sizes)}: {', '.join(shown)}"
+
+
+def as_json(survey: Survey, speed: Speed | None, replay: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what ``--json`` writes: totals, the kinds found, every finding, the replay."""
+    counts = survey.findings.counts()
+    return {
+        "file": survey.name,
+        "images": len(survey.data.get("images", [])),
+        "annotations": len(survey.data.get("annotations", [])),
+        **{f"{name}s": survey.findings.of_severity(name) for name in SEVERITIES},
+        "photos_decoded": speed.n_photos if speed else 0,
+        "kinds": {
+            kind: {
+                "severity": about.severity,
+                "count": counts[kind],
+                "meaning": about.meaning,
+                "advice": about.advice,
+                "fix": about.fix or None,
+            }
+            for kind, about in CATALOGUE.items()
+            if counts[kind]
+        },
+        "findings": [
+            finding.as_dict() for _, found in survey.findings.ranked() for finding in found
+        ],
+        "replay": replay,
+    }

@@ -1,0 +1,287 @@
+"""``fashion data browse``: what is drawn, what is told, and what cannot get into the page."""
+
+from __future__ import annotations
+
+import argparse
+import html.parser
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets_tools import browse
+from datasets_tools.browse import cards
+from datasets_tools.report import exit_code
+from fashion_mmdet.core import ontology, rle
+from fashion_mmdet.core.errors import FashionError
+
+HW = (60, 40)
+HOSTILE = "</script><img src=x onerror=alert(1)><!-- \ud800 é"
+
+
+def photo(path: Path, size_hw: tuple[int, int] = HW, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size_hw[::-1], (200, 200, 200)).save(path, quality=95, **options)
+    return path
+
+
+def square(x: int, y: int, side: int) -> list[list[int]]:
+    return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+
+def coco_of(n_images: int, annotations: tuple[dict, ...] = ()) -> dict:
+    return {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "height": HW[0], "width": HW[1]}
+            for i in range(1, n_images + 1)
+        ],
+        "categories": [{"id": 7, "name": "shoe"}, {"id": 3, "name": "hat"}],
+        "annotations": [{"id": n, **entry} for n, entry in enumerate(annotations, start=1)],
+    }
+
+
+def shoe(**changes) -> dict:
+    return {"image_id": 1, "category_id": 7, "segmentation": square(10, 10, 20), **changes}
+
+
+def data_of(page: Path, name: str = "data") -> dict:
+    text = page.read_text(encoding="ascii", errors="surrogateescape")
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
+    return json.loads(found[1])
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number in (1, 2, 3):
+        photo(tmp_path / "photos" / f"{number}.jpg")
+    return tmp_path / "photos"
+
+
+def run(*words: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    browse.add_arguments(parser)
+    return exit_code(browse.run, parser.parse_args([str(word) for word in words]))
+
+
+@pytest.mark.parametrize("form", ["polygon", "code"])
+def test_write_page_mask_is_drawn_where_it_is_and_nowhere_else(form, photos, tmp_path):
+    polygon = square(10, 20, 24)
+    mask = polygon if form == "polygon" else rle.to_rle(polygon, *HW, "")
+    page = browse.write_page(coco_of(1, (shoe(segmentation=mask),)), photos, tmp_path / "out")
+    thumb = np.asarray(Image.open(page.parent / "page_files/thumb/000001.jpg")).astype(int)
+    plain = np.asarray(Image.open(page.parent / "page_files/large/000001.jpg")).astype(int)
+    assert thumb.shape == (*HW, 3) and abs(plain - 200).max() < 4
+    colour = np.array(ontology.PALETTE[ontology.category("shoe").id])
+    wanted = 200 + 0.42 * (colour - 200)
+    middle = thumb[22:26, 12:15]  # inside, off the outline and the name
+    assert abs(middle - wanted).max() < 25 and abs(thumb[:8] - 200).max() < 12
+    (path,) = data_of(page, "paths")[0]
+    xy = np.array(re.findall(r"\d+", path), dtype=int).reshape(-1, 2)
+    assert xy.min(0).tolist() == [10, 20] and xy.max(0).tolist() == [33, 43]
+    (shape,) = data_of(page)["photos"][0]["shapes"]
+    assert (shape["area"], shape["size"], shape["fault"]) == (24 * 24, "small", None)
+
+
+def test_write_page_mask_with_a_hole_keeps_it_in_the_outline(photos, tmp_path):
+    mask_HW = np.zeros(HW, bool)
+    mask_HW[10:50, 5:35] = True
+    mask_HW[20:30, 10:20] = False
+    coco = coco_of(1, (shoe(segmentation=rle.encode_mask(mask_HW)),))
+    page = browse.write_page(coco, photos, tmp_path / "out")
+    assert data_of(page, "paths")[0][0].count("Z") == 2
+
+
+def test_write_page_hostile_texts_stay_data(photos, tmp_path):
+    coco = coco_of(1, (shoe(id=HOSTILE),))
+    coco["categories"][0]["name"] = HOSTILE
+    coco["images"].append({"id": HOSTILE, "file_name": HOSTILE, "source": HOSTILE})
+    finding = {"kind": HOSTILE, "severity": "error", "message": HOSTILE, "where": HOSTILE}
+    page = browse.write_page(
+        coco, photos, tmp_path / "out", title=HOSTILE, findings=[{**finding, "image_id": 1}]
+    )
+    tags: list[str] = []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append(tag)
+            assert not any(name.startswith("on") for name, _ in attrs)
+
+    Reader().feed(page.read_text())
+    assert tags.count("script") == 3 and "img" not in tags
+    data = data_of(page)
+    assert data["classes"][0]["name"] == data["title"] == data["findings"][0]["kind"] == HOSTILE
+    assert data["photos"][1]["file"] == HOSTILE and data["photos"][1]["fault"]
+
+
+def test_page_script_is_the_one_that_the_policy_allows(photos, tmp_path):
+    page = browse.write_page(coco_of(1), photos, tmp_path / "out").read_text()
+    script = page.split("<script>")[1].split("</script>")[0]
+    digest = browse.base64.b64encode(browse.hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.jpg", "found no file"),
+        ("../1.jpg", "a file name inside"),
+        ("text.jpg", "UnidentifiedImageError"),
+        ("short.jpg", "truncated"),
+        (None, "a file name inside"),
+    ],
+)
+def test_write_page_photo_that_cannot_be_read_is_shown_with_the_reason(
+    name, message, photos, tmp_path
+):
+    (photos / "text.jpg").write_text("no photo")
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "whole.jpg")
+    (photos / "short.jpg").write_bytes((photos / "whole.jpg").read_bytes()[:9000])
+    coco = coco_of(2, (shoe(image_id=2),))
+    coco["images"][1]["file_name"] = name
+    page = browse.write_page(coco, photos, tmp_path / "out")
+    good, bad = data_of(page)["photos"]
+    assert good["fault"] is None and message in bad["fault"]
+    assert bad["shapes"][0]["area"] == 400 and str(tmp_path) not in page.read_text()
+    assert not (page.parent / "page_files/thumb/000002.jpg").exists()
+    assert (page.parent / "sheet.jpg").is_file()
+
+
+def test_write_page_photo_turned_by_exif_is_shown_as_training_loads_it(photos, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo(photos / "1.jpg", HW[::-1], exif=exif)
+    (one,) = data_of(browse.write_page(coco_of(1), photos, tmp_path / "out"))["photos"]
+    assert one["size"] == [HW[1], HW[0]] and one["warning"] is None
+
+
+def test_write_page_photo_of_another_size_says_so(photos, tmp_path):
+    photo(photos / "1.jpg", (30, 20))
+    (one,) = data_of(browse.write_page(coco_of(1, (shoe(),)), photos, tmp_path / "out"))["photos"]
+    assert "the photo is 30 x 20 (height x width), the file says 60 x 40" in one["warning"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"segmentation": [[1, 2, 3]]}, "polygons of three or more points"),
+        ({"segmentation": {"size": [5, 5], "counts": [25]}}, "a mask of the image's size"),
+        ({"segmentation": None}, "no mask"),
+        ({"segmentation": 7}, "expected, got 7"),
+        ({"segmentation": {"size": list(HW), "counts": [2400]}}, "the mask is empty"),
+    ],
+)
+def test_write_page_broken_mask_is_told_and_its_box_is_drawn(changes, message, photos, tmp_path):
+    coco = coco_of(1, (shoe(bbox=[5, 6, 10, 20], **changes),))
+    page = browse.write_page(coco, photos, tmp_path / "out")
+    (shape,) = data_of(page)["photos"][0]["shapes"]
+    assert message in shape["fault"] and shape["area"] is None
+    assert data_of(page, "paths") == [["M5 6H15V26H5Z"]]
+
+
+def test_write_page_file_with_every_fault_is_drawn_all_the_same(photos, tmp_path):
+    coco = coco_of(2, (shoe(), shoe(category_id=99), shoe(image_id=55), shoe(bbox=["a"] * 4)))
+    coco["images"] += [
+        {"id": 1, "file_name": "2.jpg", "height": "60", "width": None},
+        {"id": [3], "file_name": 7, "height": 10**9, "width": 10**9},
+        {},
+        "junk",
+    ]
+    coco["categories"] += [{"id": None}, {"id": {}, "name": "shoe"}, 5]
+    coco["annotations"] += [{}, None, shoe(id=float("nan"), bbox=[float("inf")] * 4)]
+    data = data_of(browse.write_page(coco, photos, tmp_path / "out"))
+    assert [len(one["shapes"]) for one in data["photos"]] == [4, 0, 0, 0, 0]
+    assert data["classes"][-1]["name"] == "unknown category 99"
+    assert data["notes"] == ["2 annotations belong to no photo of the file."]
+    assert browse.write_page({}, photos, tmp_path / "empty").is_file()
+
+
+def test_collect_findings_go_to_the_photo_of_id_annotation_or_name():
+    coco = coco_of(3, (shoe(image_id=2),))
+    coco["images"].append({"id": 1, "file_name": "again.jpg"})
+    places = [
+        {"image_id": 3}, {"annotation_id": 1}, {"file_name": "1.jpg"}, {"image_id": 99}, {},
+        {"image_id": 1, "file_name": "again.jpg"},
+    ]  # fmt: skip
+    found = cards.collect(coco, [{"kind": "k", **place} for place in places], None)
+    assert [card.findings for card in found.cards] == [[2], [1], [0], [5]]
+    assert found.loose == [3, 4]
+
+
+def test_collect_with_a_limit_keeps_the_gravest_in_the_order_of_the_file():
+    findings = [
+        {"kind": "a", "severity": "warning", "image_id": 5},
+        {"kind": "b", "severity": "error", "image_id": 4},
+        {"kind": "c", "severity": "note", "image_id": 3},
+    ]
+    found = cards.collect(coco_of(6), findings, 3)
+    assert [card.image_id for card in found.cards] == [3, 4, 5]
+    assert [card.image_id for card in cards.collect(coco_of(6), findings, 4).cards] == [1, 3, 4, 5]
+    assert found.notes == ["3 of 6 photos are shown, as asked for."]
+
+
+def test_collect_source_of_a_merged_photo_is_each_of_its_sources():
+    coco = coco_of(2)
+    coco["images"][0]["source"] = "ccp+imat"
+    assert [card.sources for card in cards.collect(coco, [], None).cards] == [["ccp", "imat"], []]
+
+
+def test_write_page_again_leaves_no_picture_of_the_earlier_one(photos, tmp_path):
+    out = tmp_path / "out"
+    browse.write_page(coco_of(3), photos, out)
+    (out / "page_files/thumb/mine.jpg").touch()
+    browse.write_page(coco_of(1), photos, out)
+    assert sorted(p.name for p in (out / "page_files/thumb").iterdir()) == [
+        "000001.jpg", "mine.jpg",
+    ]  # fmt: skip
+
+
+def test_write_page_photos_in_its_own_folder_are_not_touched(tmp_path):
+    source = photo(tmp_path / "out/page_files/thumb/000001.jpg")
+    before = source.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(source.parent)
+    for images_dir in (source.parent, link, tmp_path / "out/page_files"):
+        with pytest.raises(FashionError, match="a folder of photos outside"):
+            browse.write_page(coco_of(1), images_dir, tmp_path / "out")
+    assert source.read_bytes() == before
+
+
+def test_browse_with_findings_and_limit_writes_the_page(photos, tmp_path, capsys):
+    path, found, out = tmp_path / "all.json", tmp_path / "found.json", tmp_path / "out"
+    path.write_text(json.dumps(coco_of(3, (shoe(),))))
+    found.write_text(json.dumps({"findings": [{"kind": "k", "severity": "error", "image_id": 3}]}))
+    words = [path, "--images", photos, "--out", out, "--findings", found, "--limit", "2"]
+    assert run(*words, "--size", "64") == 0
+    assert [one["id"] for one in data_of(out / "index.html")["photos"]] == [1, 3]
+    assert "index.html: 2 photos" in capsys.readouterr().out
+    assert run(*words) == 1
+    assert "Use --force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gone.json", "--images", "photos"], "found no file"),
+        (["all.json", "--images", "gone"], "the folder of the photos expected"),
+        (["all.json", "--images", "photos", "--findings", "bad.json"], "a list of findings"),
+        (["sheet/sheet.jpg", "--images", "photos", "--out", "sheet"], "another file than the"),
+    ],
+)
+def test_browse_fault_is_one_line_and_nothing_is_written(
+    words, message, photos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("sheet").mkdir()
+    for name in ("all.json", "sheet/sheet.jpg"):
+        Path(name).write_text(json.dumps(coco_of(1)))
+    Path("bad.json").write_text('{"findings": 7}')
+    assert run("--out", "out", *words, "--force") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert not Path("out").exists() and len(list(Path("sheet").iterdir())) == 1

@@ -1,0 +1,136 @@
+"""``fashion data check`` as a command: text, JSON, exit codes, what it refuses to write."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faulty_set import FaultySet
+
+from fashion_mmdet.commands import main
+from fashion_mmdet.commands import run as run_command
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch) -> FaultySet:
+    monkeypatch.chdir(tmp_path)
+    return FaultySet(tmp_path)
+
+
+def run(faulty: FaultySet, *words: str) -> int:
+    Path("ann.json").write_text(json.dumps(faulty.coco))
+    return run_command(main, ["data", "check", "ann.json", "--scale", "200", "200", *words])
+
+
+def test_check_whole_set_exits_with_0_and_says_so(faulty, capsys):
+    assert run(faulty, "--images", "photos") == 0
+    *_, speed, last = capsys.readouterr().out.splitlines()
+    assert speed.startswith("photos: 1 decoded in ") and speed.endswith(" MB/s")
+    assert last == "ann.json: 1 images, 2 annotations: 0 errors, 0 warnings, 0 notes"
+
+
+def test_check_warnings_and_notes_exit_with_0_errors_with_1(faulty):
+    faulty.fault("crowd", iscrowd=1)
+    faulty.fault("box missing", bbox=None)
+    assert run(faulty) == 0
+    faulty.fault("area 0", area=0)
+    assert run(faulty) == 1
+
+
+def test_check_text_is_ranked_and_names_three_of_a_kind(faulty, capsys):
+    faulty.fault("crowd", iscrowd=1)
+    for _ in range(2):
+        faulty.fault("area malformed", area="x")
+    for _ in range(5):
+        faulty.fault("area 0", area=0)
+    for _ in range(9):
+        faulty.fault("box missing", bbox=None)
+    run(faulty)
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert [head.partition(": ")[2].partition(":")[0] for head in heads[:-1]] == [
+        "area 0 (5)", "area malformed (2)", "box missing (9)", "crowd (1)"
+    ]  # fmt: skip
+    of_first = lines[1 : lines.index(heads[1])]
+    assert len(of_first) == 5 and "annotations[5] (id 6) [005.jpg]: 400 px expected" in of_first[0]
+    assert of_first[3] == "    and 2 more" and "--fix: " in of_first[4]
+
+
+def test_check_json_has_every_finding_and_each_kind(faulty):
+    faulty.plant_all()
+    assert run(faulty, "--images", "photos", "--json", "f.json") == 1
+    found = json.loads(Path("f.json").read_text())
+    assert {(f["kind"], f["image_id"], f["annotation_id"]) for f in found["findings"]} == (
+        faulty.expected
+    )
+    keys = {"kind", "severity", "message", "image_id", "annotation_id", "file_name", "where"}
+    assert all(set(finding) == keys for finding in found["findings"])
+    assert sum(kind["count"] for kind in found["kinds"].values()) == len(found["findings"])
+    assert found["errors"] + found["warnings"] + found["notes"] == len(found["findings"])
+    assert found["replay"] is None
+
+
+def test_check_fix_writes_copy_and_changes_and_keeps_the_input(faulty):
+    faulty.plant_all()
+    assert run(faulty, "--images", "photos", "--fix", "out.json") == 1
+    assert Path("ann.json").read_text() == json.dumps(faulty.coco)
+    assert json.loads(Path("out.json.changes.json").read_text())
+    assert main(["data", "check", "out.json", "--images", "photos"]) == 0
+
+
+def test_check_fix_of_no_coco_file_writes_nothing(faulty, capsys):
+    faulty.coco = []
+    assert run(faulty, "--fix", "out.json", "--images", "photos") == 1
+    assert not list(Path().glob("out*")) and "--fix: nothing was written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--fix", "--json"])
+def test_check_outputs_are_not_overwritten_and_never_the_input(faulty, option, capsys):
+    Path("there.json").write_text("mine")
+    assert run(faulty, option, "there.json") == 1
+    assert "Use --force" in capsys.readouterr().err
+    assert Path("there.json").read_text() == "mine"
+    assert run(faulty, option, "ann.json", "--force") == 1
+    assert "another file than the input" in capsys.readouterr().err
+    assert run(faulty, option, "there.json", "--force") == 0
+    assert Path("there.json").read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config", "x.py"], "--config: the folder of the photos expected"),
+        (["--html", "page"], "--html: the folder of the photos expected"),
+        (["--images", "gone"], "gone: the folder of the photos expected"),
+        (["--images", "photos", "--workers", "0"], "--workers, --scale: numbers of at least 1"),
+    ],
+)
+def test_check_wrong_arguments_are_one_line(faulty, words, message, capsys):
+    assert run(faulty, *words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
+def test_check_html_shows_the_photos_with_findings(faulty, capsys):
+    faulty.plant_all()
+    assert run(faulty, "--images", "photos", "--html", "page") == 1
+    n_photos = len(list(Path("page/page_files/thumb").iterdir()))
+    assert 40 < n_photos <= len(faulty.coco["images"])
+    page = Path("page/index.html").read_text(encoding="utf-8")
+    assert all(kind in page for kind, _, _ in faulty.expected)
+    assert "photos with findings; open it in a browser" in capsys.readouterr().out
+    assert run(faulty, "--images", "photos", "--html", "page") == 1
+    assert "Use --force" in capsys.readouterr().err
+
+
+def test_check_without_config_imports_no_torch(faulty):
+    Path("ann.json").write_text(json.dumps(faulty.coco))
+    code = (
+        "import sys; from fashion_mmdet.commands import main\n"
+        "code = main(['data', 'check', 'ann.json', '--images', 'photos'])"
+        "\nassert code == 0 and 'torch' not in sys.modules, code"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

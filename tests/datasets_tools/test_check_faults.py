@@ -1,0 +1,205 @@
+"""``fashion data check`` finds every planted fault, names it, and invents none."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faulty_set import SCALE, FaultySet, square
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets_tools.check import check
+from datasets_tools.check.annotations import survey_data
+from datasets_tools.check.catalogue import CATALOGUE
+from datasets_tools.check.masks import Mask, check_masks, most_iou, read_mask
+from datasets_tools.check.polygons import crosses_itself, faults_of
+from datasets_tools.make_demo import main as make_demo
+from datasets_tools.sources import ccp, imaterialist
+from fashion_mmdet.core import rle
+from fashion_mmdet.core.coco import read_coco
+from fashion_mmdet.core.errors import FashionError
+
+#: Notes that are true of a whole set: it does not have all 49 categories.
+HARMLESS = {"category without annotations"}
+
+
+def found_in(path: Path, photos: Path | None = None) -> list[tuple]:
+    survey, _ = check(path, images_dir=photos, scale=SCALE, workers=2)
+    return [(f.kind, f.image_id, f.annotation_id) for f in survey.findings]
+
+
+def write(faulty: FaultySet, folder: Path) -> Path:
+    path = folder / "ann.json"
+    path.write_text(json.dumps(faulty.coco))
+    return path
+
+
+def test_check_whole_set_finds_nothing(tmp_path):
+    faulty = FaultySet(tmp_path)
+    assert found_in(write(faulty, tmp_path), faulty.photos) == []
+
+
+def test_check_one_fault_of_each_kind_in_one_set_finds_all_and_no_other(tmp_path):
+    faulty = FaultySet(tmp_path)
+    faulty.plant_all()
+    path = write(faulty, tmp_path)
+    found = found_in(path, faulty.photos)
+    assert set(found) == faulty.expected
+    assert len(found) == len(set(found))  # each once
+    with pytest.raises(FashionError):  # what the rest of the house refuses
+        read_coco(path)
+
+
+def test_planted_faults_are_of_all_kinds_of_the_catalogue(tmp_path):
+    faulty = FaultySet(tmp_path)
+    faulty.plant_all()
+    elsewhere = {"not JSON", "missing list", *(k for k in CATALOGUE if k.startswith("loader "))}
+    assert {kind for kind, _, _ in faulty.expected} == set(CATALOGUE) - elsewhere
+    assert len(CATALOGUE) - len(elsewhere) >= 25
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("{", ["not JSON"]),
+        ("\x00\xff", ["not JSON"]),
+        ("[" * 100_000, ["not JSON"]),
+        ("[]", ["missing list"] * 3),
+        ('{"images": [], "categories": []}', ["missing list"]),
+        ('{"images": [], "categories": [], "annotations": {}}', ["missing list"]),
+        ('{"images": [3], "categories": [null], "annotations": [[]]}', ["malformed entry"] * 3),
+        ('{"images": [], "categories": [], "annotations": []}', []),
+    ],
+)
+def test_check_of_what_is_no_coco_file_names_it(tmp_path, text, kinds):
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="latin-1")
+    assert [kind for kind, _, _ in found_in(path, tmp_path)] == kinds
+
+
+def test_check_of_no_file_is_an_error(tmp_path):
+    with pytest.raises(FashionError, match="found no file"):
+        check(tmp_path / "gone.json")
+
+
+#: What of the values below is as good as any.
+FINE = {repr(pair) for pair in
+        [("file_name", "x"), ("attribute_ids", None), ("attribute_ids", [])]}
+
+
+@pytest.mark.parametrize("value", [None, True, "x", [], {}, 1.5, float("nan"), [None], {"a": 1}])
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("images", ["id", "file_name", "height", "width"]),
+        ("categories", ["id", "name"]),
+        ("annotations", ["id", "image_id", "category_id", "segmentation", "bbox", "area",
+                         "iscrowd", "attribute_ids"]),
+    ],
+)  # fmt: skip
+def test_check_any_value_anywhere_never_dies(tmp_path, name, keys, value):
+    for key in keys:
+        faulty = FaultySet(tmp_path / key)
+        faulty.coco[name][0][key] = value
+        survey = survey_data(faulty.coco, "a.json")
+        check_masks(survey, SCALE)
+        assert len(survey.findings) or repr((key, value)) in FINE
+
+
+def test_check_masks_against_read_coco_annotation_that_is_refused_is_found(tmp_path):
+    faulty = FaultySet(tmp_path)
+    faulty.coco["annotations"][0]["segmentation"] = None
+    path = write(faulty, tmp_path)
+    with pytest.raises(FashionError):
+        read_coco(path)
+    assert found_in(path) == [("no segmentation", 1, 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 40)] * 4), min_size=2, max_size=2))
+def test_most_iou_is_never_less_than_the_iou(boxes):
+    masks, bitmaps = [], []
+    for x, y, w, h in boxes:
+        bitmap = square(x, y, w + 1, h + 1)
+        bitmap &= np.tri(*bitmap.shape, k=20, dtype=bool)
+        code = rle.encode_mask(bitmap)
+        if rle.area_px(code):
+            masks.append(Mask(0, 0, code, rle.area_px(code), rle.box_xywh(code)))
+            bitmaps.append(bitmap)
+    if len(masks) == 2:
+        iou = (bitmaps[0] & bitmaps[1]).sum() / (bitmaps[0] | bitmaps[1]).sum()
+        assert most_iou(*masks) >= iou - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("points", "crosses"),
+    [
+        ([(0, 0), (9, 0), (9, 9), (0, 9)], False),
+        ([(0, 0), (9, 9), (9, 0), (0, 9)], True),
+        ([(0, 0), (9, 0), (0, 0), (0, 9), (5, 9)], False),  # touches, does not cross
+    ],
+)
+def test_crosses_itself(points, crosses):
+    assert crosses_itself(np.array(points, float)) == crosses
+
+
+def test_crosses_itself_far_along_a_long_polygon_is_found():
+    turn = np.linspace(0, 2 * np.pi, 1500, endpoint=False)
+    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1) * 1000
+    assert not crosses_itself(circle)
+    circle[[1400, 1410]] = circle[[1410, 1400]]
+    assert crosses_itself(circle)
+
+
+def test_polygon_a_pixel_beyond_the_frame_is_no_fault():
+    assert faults_of([0, 0, 81, 0, 81, 61], 60, 80) == []
+
+
+def test_polygon_far_beyond_the_frame_is_named_once():
+    _, faults = read_mask([[0, 0, 1e9, 0, 1e9, 9]], 60, 80)
+    assert [kind for kind, _ in faults] == ["polygon out of frame"]
+
+
+def counts_of(path: Path, photos: Path | None) -> Counter:
+    survey, _ = check(path, images_dir=photos, workers=2)
+    return Counter(f.kind for f in survey.findings if f.kind not in HARMLESS)
+
+
+def test_check_demo_set_invents_nothing(tmp_path):
+    assert make_demo(["--out", str(tmp_path / "d"), "--images", "6", "--size", "160", "224"]) == 0
+    raw, out = tmp_path / "d", tmp_path / "all.json"
+    words = [raw / "train.csv", "--descriptions", raw / "label_descriptions.json",
+             "--images", raw / "train", "--out", out]  # fmt: skip
+    assert imaterialist.main([str(word) for word in words]) == 0
+    assert counts_of(out, raw / "train") == {}
+
+
+def test_check_real_ccp_photos_invents_nothing(tmp_path, shared_dir):
+    data, root, out = shared_dir / "data/ccp", tmp_path / "ccp", tmp_path / "ccp.json"
+    maps = root / "annotations/pixel-level"
+    maps.mkdir(parents=True)
+    for name in ("photos", "label_list.mat"):
+        (root / name).symlink_to(data / name)
+    for path in sorted((data / "annotations/pixel-level").iterdir())[::12]:
+        (maps / path.name).symlink_to(path)
+    assert ccp.main([str(root), "--out", str(out), "--photos", "none"]) == 0
+    assert len(read_coco(out)["images"]) > 50
+    assert counts_of(out, data / "photos") == {}
+
+
+def test_check_real_imaterialist_excerpt_invents_nothing(tmp_path, shared_dir):
+    out, data = tmp_path / "all.json", shared_dir / "data/imaterialist"
+    words = [data / "train_excerpt.csv", "--descriptions",
+             data / "imaterialist2019_label_descriptions.json", "--no-check-photos",
+             "--out", out]  # fmt: skip
+    assert imaterialist.main([str(word) for word in words]) == 0
+    assert counts_of(out, None) == {}
+
+
+def test_check_real_fashionpedia_sample_finds_what_it_lacks(shared_dir):
+    found = counts_of(shared_dir / "data/fashionpedia_sample/sample.json", None)
+    assert found == {"box missing": 12, "category unknown": 2}

@@ -1,0 +1,166 @@
+"""``fashion data check --fix``: what is mended, what is removed, and the log of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from faulty_set import SCALE, SHOE, FaultySet, H, W, square
+
+from datasets_tools.check import check
+from datasets_tools.check.annotations import survey_data
+from datasets_tools.check.catalogue import CATALOGUE
+from datasets_tools.check.fix import ACTIONS, Fixed, fix
+from datasets_tools.check.masks import check_masks
+from fashion_mmdet.core.coco import read_coco
+
+
+def fixed(coco: dict) -> Fixed:
+    before = copy.deepcopy(coco)
+    survey = survey_data(coco, "a.json")
+    check_masks(survey, SCALE)
+    result = fix(coco, survey.findings, "a.json", SCALE)
+    assert repr(coco) == repr(before)  # repr, for NaN is not equal to itself
+    return result
+
+
+@pytest.fixture
+def faulty(tmp_path) -> FaultySet:
+    return FaultySet(tmp_path)
+
+
+def test_actions_are_those_that_the_catalogue_promises():
+    assert set(ACTIONS) == {kind for kind, about in CATALOGUE.items() if about.fix}
+
+
+def test_fix_of_whole_set_changes_nothing(faulty):
+    result = fixed(faulty.coco)
+    assert result.changes == [] and result.data == faulty.coco
+
+
+def test_fix_of_a_fault_of_each_kind_passes_check_and_logs_each(faulty, tmp_path):
+    faulty.plant_all()
+    path, out = tmp_path / "ann.json", tmp_path / "fixed.json"
+    path.write_text(json.dumps(faulty.coco))
+    survey, _ = check(path, images_dir=faulty.photos, scale=SCALE)
+    result = fix(survey.data, survey.findings, "ann.json", SCALE)
+    out.write_text(json.dumps(result.data, allow_nan=False))
+    read_coco(out)
+    again, _ = check(out, images_dir=faulty.photos, scale=SCALE)
+    left = {finding.kind for finding in again.findings}
+    assert not [kind for kind in left if CATALOGUE[kind].severity == "error"]
+    assert not [kind for kind in left if CATALOGUE[kind].fix]
+    found = {kind for kind, _, _ in faulty.expected if CATALOGUE[kind].fix}
+    assert {change["kind"] for change in result.changes} == found
+
+
+def test_fix_log_of_a_box_names_entry_before_and_after(faulty):
+    entry = faulty.fault("box is not the mask's", bbox=[10, 10, 30, 30])
+    (change,) = fixed(faulty.coco).changes
+    assert change == {
+        "list": "annotations",
+        "index": 2,
+        "id": entry["id"],
+        "kind": "box is not the mask's",
+        "change": "the mask's box",
+        "before": [10, 10, 30, 30],
+        "after": [10.0, 10.0, 20.0, 20.0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("bbox", None, [10.0, 10.0, 20.0, 20.0]),
+        ("bbox", [1, 2], [10.0, 10.0, 20.0, 20.0]),
+        ("bbox", [float("inf"), 0, 1, 1], [10.0, 10.0, 20.0, 20.0]),
+        ("area", None, 400),
+        ("area", float("nan"), 400),
+        ("area", -3, 400),
+        ("attribute_ids", [7, 1, "x"], [1]),
+        ("attribute_ids", 7, []),
+    ],
+)
+def test_fix_sets_one_key_and_keeps_the_rest(faulty, key, value, wanted):
+    whole = dict(faulty.coco["annotations"][0])
+    faulty.coco["annotations"][0][key] = value
+    result = fixed(faulty.coco)
+    assert result.data["annotations"][0] == {**whole, key: wanted}
+    assert len(result.changes) == 1
+
+
+def test_fix_polygon_out_of_frame_is_clipped_and_box_follows(faulty):
+    outside = [-30, 5, -30, 35, 45, 35, 45, 5]
+    entry = faulty.fault("polygon out of frame", [outside])
+    entry["bbox"] = [-30, 5, 75, 30]
+    last = fixed(faulty.coco).data["annotations"][-1]
+    assert last["segmentation"] == [[0, 5, 0, 35, 45, 35, 45, 5]]
+    assert last["bbox"] == [0.0, 5.0, 45.0, 30.0]
+
+
+def test_fix_polygons_keeps_the_good_ones(faulty):
+    good = [5.0, 5.0, 5.0, 35.0, 45.0, 35.0]
+    entry = faulty.fault("segmentation malformed", [good])
+    entry["segmentation"] += [[1, 1], "x", [1, 1, 2, 2, 3, 3]]
+    assert fixed(faulty.coco).data["annotations"][-1]["segmentation"] == [good]
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [None, [], [[1, 1]], "x", {"size": [H, W], "counts": "!"}, {"size": [W, H], "counts": [4800]},
+     {"size": [H, W], "counts": [4800]}, [[900, 900, 950, 900, 950, 950]]],
+)  # fmt: skip
+def test_fix_annotation_without_a_mask_is_removed(faulty, segmentation):
+    faulty.coco["annotations"][0]["segmentation"] = segmentation
+    assert [a["id"] for a in fixed(faulty.coco).data["annotations"]] == [2]
+
+
+def test_fix_images_with_one_id_both_go_with_their_annotations(faulty):
+    other = faulty.image(id=1)
+    faulty.mask(faulty.image(), square())
+    result = fixed(faulty.coco)
+    assert other["id"] == 1 and [image["id"] for image in result.data["images"]] == [3]
+    assert [a["image_id"] for a in result.data["annotations"]] == [3]
+
+
+def test_fix_image_entered_twice_keeps_one_and_all_annotations(faulty):
+    faulty.coco["images"].append(dict(faulty.coco["images"][0]))
+    result = fixed(faulty.coco)
+    assert len(result.data["images"]) == 1 and len(result.data["annotations"]) == 2
+
+
+def test_fix_photo_of_two_images_unites_their_annotations(faulty):
+    name = faulty.coco["images"][0]["file_name"]
+    faulty.mask(faulty.image(file_name=f"./{name}"), square(y=35))
+    result = fixed(faulty.coco)
+    assert [image["id"] for image in result.data["images"]] == [1]
+    assert [a["image_id"] for a in result.data["annotations"]] == [1, 1, 1]
+
+
+def test_fix_photo_of_two_images_of_two_sizes_removes_the_later(faulty):
+    name = faulty.coco["images"][0]["file_name"]
+    faulty.mask(faulty.image((30, 40), file_name=name), [[1, 1, 20, 1, 20, 20]])
+    assert [a["image_id"] for a in fixed(faulty.coco).data["annotations"]] == [1, 1]
+
+
+def test_fix_category_named_twice_and_misspelt_is_merged(faulty):
+    faulty.coco["categories"].append({"id": 77, "name": " Shoe"})
+    faulty.fault("category misspelt", category_id=77)
+    result = fixed(faulty.coco)
+    assert [c["id"] for c in result.data["categories"]] == [SHOE, 10]
+    assert result.data["annotations"][-1]["category_id"] == SHOE
+
+
+def test_fix_category_id_of_two_names_removes_what_cannot_be_told(faulty):
+    faulty.coco["categories"].append({"id": SHOE, "name": "sandals"})
+    result = fixed(faulty.coco)
+    assert [a["category_id"] for a in result.data["annotations"]] == [10]
+    assert len({c["id"] for c in result.data["categories"]}) == 3
+
+
+def test_fix_annotation_ids_doubled_are_renumbered_each(faulty):
+    for _ in range(3):
+        faulty.fault("annotation id twice", id=1)
+    ids = [a["id"] for a in fixed(faulty.coco).data["annotations"]]
+    assert len(set(ids)) == 5 and ids[:2] == [1, 2]
