@@ -149,7 +149,8 @@ def _code(shape: Shape, size_hw: tuple[int, int]) -> tuple[dict[str, Any] | None
         return None, "no mask"
     try:
         usable, faults = rle.usable(shape.segmentation, *size_hw, where)
-        code = rle.to_rle(usable, *size_hw, where) if usable is not None else None
+        # What is usable of a code is a code already.
+        code = rle.to_rle(usable, *size_hw, where) if isinstance(usable, list) else usable
     except (MaskError, TypeError) as error:
         return None, str(error)
     if code is not None and not rle.area_px(code):

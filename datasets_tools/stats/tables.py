@@ -74,7 +74,8 @@ def measure(coco: Mapping[str, Any], where: str, progress: bool = False) -> Meas
             continue
         size_hw = size_of[entry["image_id"]]
         mask, _ = rle.usable(entry.get("segmentation"), *size_hw, where)
-        code = rle.to_rle(mask, *size_hw, where) if mask is not None else None
+        # What is usable of a code is a code already.
+        code = rle.to_rle(mask, *size_hw, where) if isinstance(mask, list) else mask
         area_px = rle.area_px(code) if code else 0
         if code is None or not area_px:
             left_out["annotations without a usable mask"] += 1

@@ -210,7 +210,7 @@ def test_notes_of_splits_that_share_photos_name_them(measured):
 
 
 def test_stats_plot_of_a_name_with_dollars_is_written(measured, tmp_path):
-    table = tables.class_table(measured, np.ones(5)).replace({"name": {"dress": "$dress$_$"}})
+    table = tables.class_table(measured, np.ones(5)).replace({"name": {"dress": r"a $\frac$"}})
     with style.use(style.DARK):
         size_px = stats._save(plots.long_tail(table, style.DARK), tmp_path / "plots" / "a.png")
     with Image.open(tmp_path / "plots" / "a.png") as picture:
