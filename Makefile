@@ -2,7 +2,7 @@
 # make demo    set up, then from nothing to a trained, evaluated model with pictures
 # make lint    set up, then ruff and mypy
 #
-# VENV=<folder> and PYTHON=<interpreter> may be given. Nothing has to be done before any of them.
+# VENV=<folder>, PYTHON=<interpreter> and DEMO="--seed 1" may be given. Nothing has to be done before any of them.
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -21,7 +21,7 @@ test: setup
 	"$(BIN)/fashion" env
 
 demo: setup
-	"$(BIN)/fashion" demo --force
+	"$(BIN)/fashion" demo --force $(DEMO)
 
 lint: setup
 	"$(BIN)/ruff" check .
