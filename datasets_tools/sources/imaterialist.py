@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_tools.attributes import attribute_table
+from datasets_tools.category_map import MAPS, CategoryTable, add_map_arguments
 from datasets_tools.csv_rows import CsvRows, short
 from datasets_tools.photos import Photo, PhotoFinder, has_suffix
 from datasets_tools.report import (
@@ -40,13 +41,12 @@ from fashion_mmdet.core.errors import (
     AnnotationError,
     FashionError,
     MaskError,
-    OntologyError,
-    did_you_mean,
 )
 from fashion_mmdet.core.files import inside, read_json, refuse_overwrite, refuse_own_input
 from fashion_mmdet.core.ontology import CLASSES, coco_categories
 from fashion_mmdet.core.rle import kaggle_to_instance
 
+MAP_PATH = MAPS / "imaterialist.csv"
 COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
 #: The column that 2020 has and 2019 has not.
 ATTRIBUTES = "AttributesIds"
@@ -62,6 +62,7 @@ def convert(
     images_dir: str | os.PathLike[str] | None,
     out_path: str | os.PathLike[str],
     *,
+    map_path: str | os.PathLike[str] = MAP_PATH,
     max_bad_rows: int = 100,
     check_photos: bool = True,
     progress: bool = True,
@@ -85,6 +86,7 @@ def convert(
         descriptions_path: its ``label_descriptions.json``.
         images_dir: the folder of the photos; may be None without ``check_photos``.
         out_path: the COCO file to write.
+        map_path: the table of names and categories.
         max_bad_rows: how many bad rows are skipped; one more stops the conversion.
         check_photos: look for each photo and compare its size; otherwise ``file_name`` is the
             ``ImageId`` with ``.jpg``.
@@ -94,8 +96,8 @@ def convert(
         FashionError: for files that cannot be read, a missing column, an unknown category name
             or too many bad rows.
     """
-    refuse_own_input(out_path, csv_path, descriptions_path)
-    labels = _Labels.read(descriptions_path)
+    refuse_own_input(out_path, csv_path, descriptions_path, map_path)
+    labels = _Labels.read(descriptions_path, CategoryTable.read(map_path))
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, str(csv_path))
     rows = CsvRows(csv_path, COLUMNS, optional=(ATTRIBUTES,), progress=progress)
@@ -132,17 +134,18 @@ def convert(
 class _Labels:
     """What ``label_descriptions.json`` says."""
 
-    name_of_id: dict[int, str]
+    #: The file's number of a category -> ours; None where the table has no counterpart.
+    category_of_id: dict[int, str | None]
     attributes: list[dict[str, Any]]
     attribute_ids: frozenset[int]
 
     @property
     def classes(self) -> list[str]:
         """The category names, in the ontology's order."""
-        return sorted(self.name_of_id.values(), key=CLASSES.index)
+        return sorted({name for name in self.category_of_id.values() if name}, key=CLASSES.index)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> _Labels:
+    def read(cls, path: str | os.PathLike[str], table: CategoryTable) -> _Labels:
         data = read_json(path)
         for key in ("categories", "attributes"):
             entries = data.get(key) if isinstance(data, dict) else None
@@ -152,20 +155,18 @@ class _Labels:
                     f"{path}: the lists 'categories' and 'attributes' expected, got no {key!r}. "
                     "Is this label_descriptions.json?"
                 )
-        mapped = map_categories(data["categories"], CLASSES, str(path))
-        if mapped.unknown:
-            number, name = next(iter(mapped.unknown.items()))
-            raise OntologyError(
-                f"{path}: category names of the ontology expected, got {name!r} (id {number})"
-                f"{f' and {len(mapped.unknown) - 1} more' if len(mapped.unknown) > 1 else ''}."
-                f"{did_you_mean(name, CLASSES) or ' Use the file of iMaterialist 2019 or 2020.'}"
-            )
+        mapped = map_categories(data["categories"], tuple(table.rows), str(path))
+        table.require(mapped.unknown.values(), str(path))
+        names = list(table.rows)
+        category_of_id = {
+            number: table.rows[names[position]].category
+            for number, position in mapped.label_of_id.items()
+        }
         attributes = attribute_table(data["attributes"], str(path))
-        name_of_id = {number: CLASSES[label] for number, label in mapped.label_of_id.items()}
-        return cls(name_of_id, attributes, frozenset(entry["id"] for entry in attributes))
+        return cls(category_of_id, attributes, frozenset(entry["id"] for entry in attributes))
 
-    def parse(self, row: Mapping[str, str], where: str) -> tuple[str, list[int]]:
-        """Return the category name and the attribute ids of a row."""
+    def parse(self, row: Mapping[str, str], where: str) -> tuple[str | None, list[int]]:
+        """Return our category, None where there is none, and the attribute ids of a row."""
         class_id, listed = row["ClassId"], row.get(ATTRIBUTES)
         pattern, example = _CLASS_ID_2020, "'6'"
         if listed is None:
@@ -185,11 +186,11 @@ class _Labels:
                     f"{short(listed)}. Mend or remove the row.",
                 )
             attributes = [int(part) for part in listed.split(",")]
-        if number not in self.name_of_id:
+        if number not in self.category_of_id:
             raise BadRow(
                 "unknown class",
-                f"{where}: a category number of the descriptions ({min(self.name_of_id)} to "
-                f"{max(self.name_of_id)}) expected, got {number}. Do the two files belong "
+                f"{where}: a category number of the descriptions ({min(self.category_of_id)} to "
+                f"{max(self.category_of_id)}) expected, got {number}. Do the two files belong "
                 "together?",
             )
         unknown = [a for a in attributes if a not in self.attribute_ids]
@@ -199,7 +200,7 @@ class _Labels:
                 f"{where}: attribute numbers of the descriptions expected, got {unknown[0]} in "
                 f"{short(listed or class_id)}. Do the two files belong together?",
             )
-        return self.name_of_id[number], attributes
+        return self.category_of_id[number], attributes
 
 
 @dataclass
@@ -225,6 +226,7 @@ class _Converter:
         self._images: dict[str, _Image] = {}  # by ImageId as written
         self._by_file: dict[str, _Image] = {}
         self._line_of_mask: dict[int, int] = {}
+        self._n_unmapped = 0
 
     def add(self, number: int, where: str, line: int, row: dict[str, str]) -> None:
         """Convert row ``number`` of the CSV, on ``line``.
@@ -234,6 +236,9 @@ class _Converter:
         """
         image = self._image(row["ImageId"], where)
         name, attributes = self._labels.parse(row, where)
+        if name is None:
+            self._n_unmapped += 1
+            return
         height_px, width_px = self._size(image, row, where)
         rle, area_px, box_xywh = kaggle_to_instance(
             row["EncodedPixels"], height_px, width_px, where
@@ -268,6 +273,8 @@ class _Converter:
     def notes(self) -> list[str]:
         """Return what is to be said of the images at the end."""
         notes = []
+        if self._n_unmapped:
+            notes.append(f"{self._n_unmapped:,} masks left out: no category of ours by the table")
         empty = sum(not image.written for image in self._by_file.values())
         if empty:
             notes.append(f"{empty} images left out: they have no good row")
@@ -335,6 +342,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--images", metavar="DIR", help="the folder of the training photos")
     parser.add_argument("--out", required=True, metavar="JSON", help="the COCO file to write")
+    add_map_arguments(parser, "imaterialist")
     add_max_bad_rows(parser)
     parser.add_argument(
         "--no-check-photos",
@@ -359,6 +367,7 @@ def run(args: argparse.Namespace) -> int:
         args.descriptions,
         args.images,
         args.out,
+        map_path=args.map,
         max_bad_rows=args.max_bad_rows,
         check_photos=args.check_photos,
     )

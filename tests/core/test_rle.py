@@ -18,6 +18,7 @@ from fashion_mmdet.core.rle import (
     decode,
     encode_mask,
     kaggle_to_coco,
+    measure,
     to_rle,
 )
 
@@ -237,3 +238,28 @@ def test_to_rle_bad_code_is_refused(segmentation, said):
     with pytest.raises(MaskError, match="^here: ") as caught:
         to_rle(segmentation, 3, 4, "here")
     assert said in str(caught.value)
+
+
+@given(
+    polygons=st.lists(
+        st.lists(
+            st.tuples(st.floats(-3, 44, width=32), st.floats(-3, 34, width=32)),
+            min_size=3, max_size=8,
+        ),
+        min_size=1, max_size=3,
+    )
+)  # fmt: skip
+def test_polygons_measured_from_their_code_are_measured_from_their_pixels(polygons):
+    flat = [[float(v) for point in polygon for v in point] for polygon in polygons]
+    try:
+        code = to_rle(flat, 32, 40, "here")
+    except MaskError:  # out of the frame altogether, or without an area
+        return
+    mask_HW = decode(code).astype(bool)
+    area, box = measure(code)
+    assert encode_mask(mask_HW) == code and area == mask_HW.sum() == area_px(code)
+    rows, columns = np.nonzero(mask_HW.any(axis=1))[0], np.nonzero(mask_HW.any(axis=0))[0]
+    # pycocotools gives a run that goes on into the next column the whole height.
+    assert box[0] == (columns[0] if area else 0) and box[2] == (len(columns) and np.ptp(columns) + 1)
+    if area and (box[1], box[3]) != (0, 32):
+        assert (box[1], box[3]) == (rows[0], np.ptp(rows) + 1)

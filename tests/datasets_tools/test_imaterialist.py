@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -373,3 +374,24 @@ def test_convert_impossible_size_is_a_bad_row(folder, size):
         check_photos=False, progress=False,
     )  # fmt: skip
     assert dict(report.bad.counts) == {"size": 1} and report.n_masks == 3
+
+
+def test_convert_table_of_ones_own_renames_and_leaves_out(folder, capsys):
+    put(folder, GOOD)
+    assert command(folder, "--images", str(folder / "photos")) == 0
+    whole = json.loads((folder / "all.json").read_text())
+    used = Counter(
+        next(c["name"] for c in whole["categories"] if c["id"] == a["category_id"])
+        for a in whole["annotations"]
+    )
+    first, *others = used
+    table = folder / "map.csv"
+    rows = [f'"{name}",{"" if name == first else "coat"}' for name in CLASSES]
+    table.write_text("\n".join(["name,category", *rows]) + "\n")
+    options = ["--images", str(folder / "photos"), "--force", "--map", str(table)]
+    assert command(folder, *options) == 0
+    mapped = json.loads((folder / "all.json").read_text())
+    coat = next(c["id"] for c in mapped["categories"] if c["name"] == "coat")
+    assert {a["category_id"] for a in mapped["annotations"]} == {coat}
+    assert len(mapped["annotations"]) == sum(used[name] for name in others)
+    assert f"{used[first]} masks left out: no category of ours" in capsys.readouterr().out
