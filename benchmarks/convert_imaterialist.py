@@ -6,7 +6,8 @@ Makes a train.csv of 331,213 masks on 45,625 images, the numbers of the real one
 the real ones (a row of the real file has 4 to 37 kB), and measures in one run:
 
 * the floor: merely reading the file's lines and parting their fields;
-* ``fashion data convert imaterialist2019`` on it, wall time and peak memory of the process;
+* ``fashion data convert imaterialist2019`` on it, and ``fashion data check`` on what that wrote:
+  wall time and peak memory of each process;
 * on real rows (``--real-rows``, rows of the real train.csv), what most scripts do, decoding each
   mask to a bitmap and encoding that with pycocotools, against the converter's run arithmetic.
 
@@ -20,7 +21,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -90,6 +90,18 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def measured(words: list[str]) -> tuple[float, float]:
+    """Run ``fashion WORDS``; return its wall time in s and its peak memory in MB."""
+    start = time.perf_counter()
+    run = [sys.executable, "-m", "fashion_mmdet", *words]
+    with subprocess.Popen(run, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(run)}: exit code {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
 def read_only(path: Path) -> int:
     """Read all lines and part their fields: the least that a converter must do."""
     count = 0
@@ -143,9 +155,8 @@ def main() -> None:
     words = ["data", "convert", "imaterialist2019", str(path), "--descriptions",
              str(descriptions), "--no-check-photos", "--out", str(args.out / "all.json"),
              "--force"]
-    run = [sys.executable, "-m", "fashion_mmdet", *words]
-    whole = seconds(lambda: subprocess.run(run, check=True, stdout=subprocess.DEVNULL))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    whole, peak = measured(words)
+    check_s, check_peak = measured(["data", "check", str(args.out / "all.json")])
 
     size = path.stat().st_size
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
@@ -156,7 +167,9 @@ def main() -> None:
     print(f"| reading it only | {floor:.0f} s |")
     print(f"| converting it | {whole:.0f} s, {1e3 * whole / args.masks:.3f} ms a mask, "
           f"{whole / floor:.1f} x reading |")
-    print(f"| peak memory | {peak:.0f} MB |")
+    print(f"| its peak memory | {peak:.0f} MB |")
+    print(f"| checking the annotations (`fashion data check`) | {check_s:.0f} s, "
+          f"{1e3 * check_s / args.masks:.2f} ms a mask, peak {check_peak:.0f} MB |")
     if args.real_rows:
         slow, fast, n = real_rows(args.real_rows)
         print(f"| {n} real rows, bitmap and encode | {1e3 * slow:.2f} ms a mask |")
