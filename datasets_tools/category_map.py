@@ -99,7 +99,8 @@ class CategoryTable:
             lines = [f"{name!r}.{did_you_mean(name, self.rows)}" for name in missing]
             raise OntologyError(
                 f"{where}: names of {self.path} expected, got {' '.join(lines)} Give a table of "
-                "your own with --map (--show-map prints this one)."
+                "your own with --map: save what --show-map prints, and add rows; an empty category "
+                "leaves a name out."
             )
 
     def name_of_id(self) -> dict[int, str]:

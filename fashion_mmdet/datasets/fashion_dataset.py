@@ -88,7 +88,7 @@ class FashionDataset(CocoDataset):
             raise AnnotationError(
                 f"{self.ann_file}: an annotation file expected, found no file. Convert the data "
                 "first (README, 'Data'); where it lies under another folder than data/, set "
-                "FASHION_DATA to that folder."
+                "FASHION_DATA to that folder; FASHION_CACHE, if it is set, names another."
                 f"{looked_up_from(self.ann_file)}"
             )
         coco = read_coco(self.ann_file)
