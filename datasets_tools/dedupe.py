@@ -26,7 +26,7 @@ from datasets_tools.photo_hashes import N_BITS, PhotoHash, hash_photos
 from datasets_tools.report import BadRows, add_max_bad_rows, say, sweep
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input, shown
 
 #: Hashes that differ in at most this many of their 256 bits look the same. Of the 366,796 pairs of
 #: 857 photos of Clothing Co-Parsing six are at 20 to 42 bits, all true near-duplicates, and the
@@ -287,14 +287,14 @@ def _set_names(paths: Sequence[str]) -> list[str]:
     """Return a short name for each file: none for one alone, stems where they differ."""
     if len(paths) == 1:
         return [""]
-    stems = [Path(path).stem for path in paths]
+    stems = [shown(Path(path).stem) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     if len(set(paths)) < len(paths):
         raise FashionError(
             f"annotation files: each once expected, got {', '.join(paths)}. Name each once."
         )
-    return list(paths)
+    return [shown(path) for path in paths]
 
 
 def _report(

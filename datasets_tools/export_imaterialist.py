@@ -12,7 +12,6 @@ whose table is the file's ``attributes``.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import json
 import os
@@ -31,8 +30,8 @@ from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, say, sweep
 from datasets_tools.sources.imaterialist import COLUMNS
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import read_coco
-from fashion_mmdet.core.errors import AnnotationError
-from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.errors import AnnotationError, FashionError
+from fashion_mmdet.core.files import atomic_open_many, refuse_overwrite, refuse_own_input
 
 DESCRIPTIONS = "label_descriptions.json"
 
@@ -74,10 +73,16 @@ def export_imaterialist(
         progress: show a progress bar where stderr is a terminal.
 
     Raises:
-        FashionError: for other categories, attributes of several sources, attribute ids that the
-            file's table lacks, or a photo name that the format cannot hold.
+        FashionError: for an ``out_path`` that is the other file, other categories, attributes of
+            several sources, attribute ids that the file's table lacks, or a photo name that the
+            format cannot hold.
     """
     descriptions_path = Path(out_path).parent / DESCRIPTIONS
+    if os.path.realpath(out_path) == os.path.realpath(descriptions_path):
+        raise FashionError(
+            f"{out_path}: the name of a CSV expected, got that of {DESCRIPTIONS}, which is written "
+            "beside it. Choose another --out."
+        )
     for path in (out_path, descriptions_path):
         refuse_own_input(path, coco_path)
         refuse_overwrite(path, force)
@@ -86,11 +91,10 @@ def export_imaterialist(
     exporter = _Exporter(coco, where)
     report = ExportReport(0, 0, BadRows(max_bad_rows, where))
     image_ids = set()
-    with contextlib.ExitStack() as stack:
-        descriptions = stack.enter_context(atomic_open(descriptions_path))
+    with atomic_open_many([descriptions_path, out_path]) as (descriptions, table):
         json.dump(exporter.descriptions(), descriptions, indent=2, ensure_ascii=False)
         descriptions.write("\n")
-        writer = csv.writer(stack.enter_context(atomic_open(out_path)), lineterminator="\n")
+        writer = csv.writer(table, lineterminator="\n")
         writer.writerow(COLUMNS)
         hidden = None if progress else True  # None: hidden unless stderr is a terminal
         for annotation in tqdm(coco["annotations"], unit="mask", disable=hidden):

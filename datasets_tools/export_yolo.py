@@ -22,7 +22,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def export_yolo(
     """
     out = Path(out)
     paths = _splits(coco_paths)
-    _check_out(out, force, [images_dir, *coco_paths])
+    _check_out(out, force, [images_dir, *coco_paths], paths)
     finder = PhotoFinder(images_dir)
     report = YoloReport(BadRows(max_bad_rows, ", ".join(map(str, coco_paths))))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +120,7 @@ def export_yolo(
                 f"{report.bad.where}: at least one mask expected, got none "
                 f"({report.bad.kinds() or 'there are no masks'}). Nothing was written."
             )
+        _check_out(out, force, [], paths)  # again: the work takes long, and the folder is in use
         if out.is_dir():
             shutil.rmtree(out)  # an earlier export: links and texts, made again just now
         os.replace(part, out)
@@ -250,7 +251,11 @@ def _splits(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Path]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def _check_out(out: Path, force: bool, inputs: Sequence[str | os.PathLike[str]]) -> None:
+def _check_out(
+    out: Path, force: bool, inputs: Sequence[str | os.PathLike[str]], splits: Collection[str]
+) -> None:
+    if out.is_symlink():
+        raise FashionError(f"{out}: a folder to make expected, got a link. Name where it leads to.")
     for given in inputs:
         if Path(given).resolve().is_relative_to(out.resolve()):
             raise FashionError(
@@ -268,6 +273,35 @@ def _check_out(out: Path, force: bool, inputs: Sequence[str | os.PathLike[str]])
         )
     if not force:
         raise FashionError(f"{out}: a new folder expected, it exists already. Use --force.")
+    foreign = next(_foreign(out, splits), None)
+    if foreign is not None:
+        raise FashionError(
+            f"{foreign}: nothing but an earlier export of {', '.join(splits)} to replace expected, "
+            "found this. Move it away, or choose another --out."
+        )
+
+
+def _foreign(out: Path, splits: Collection[str]) -> Iterator[Path]:
+    """Yield what lies in an export and was not made by one of ``splits``."""
+    for kind in ("images", "labels"):
+        if (out / kind).is_symlink() or not (out / kind).is_dir():
+            if os.path.lexists(out / kind):
+                yield out / kind
+            continue
+        for path in sorted((out / kind).iterdir()):
+            if kind == "labels" and path.suffix == ".cache" and path.is_file():
+                continue  # Ultralytics makes it of the labels, and again when they change
+            if path.name not in splits or path.is_symlink() or not path.is_dir():
+                yield path
+            elif kind == "images":
+                yield from (link for link in sorted(path.iterdir()) if not link.is_symlink())
+            else:
+                links = out / "images" / path.name
+                named = {link.stem for link in links.iterdir()} if links.is_dir() else set()
+                for label in sorted(path.iterdir()):
+                    is_text = label.is_file() and not label.is_symlink() and label.suffix == ".txt"
+                    if not is_text or label.stem not in named:
+                        yield label
 
 
 def _data_yaml(splits: dict[str, Path]) -> str:

@@ -33,7 +33,7 @@ from datasets_tools.report import say, sweep
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import CocoWriter, read_coco
 from fashion_mmdet.core.errors import AnnotationError
-from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input, shown
 
 #: Tables that the merge itself understands; all others of a file are its own.
 _KNOWN = ("info", "licenses", "images", "annotations", "categories", "source_tables")
@@ -101,7 +101,7 @@ def merge(
     info = {
         "description": f"{len(parts)} sets on 49 fashion categories, merged by fashion-mmdet",
         "sources": [
-            {"name": part.name, "file": part.path.name, "info": coco.get("info")}
+            {"name": part.name, "file": shown(part.path.name), "info": coco.get("info")}
             for part, coco in zip(parts, cocos, strict=True)
         ],
     }
@@ -127,7 +127,7 @@ class _Entry:
 
     image: dict[str, Any]
     parts: list[Part]
-    seen: set[tuple[int, str]] = field(default_factory=set)
+    seen: set[tuple[int, str, bool]] = field(default_factory=set)
 
 
 class _Merger:
@@ -146,7 +146,8 @@ class _Merger:
         for index, image in enumerate(images):
             where = f"{part.path}: images[{index}]"
             inside("the folder of photos", image["file_name"], where)
-            name = posixpath.join(part.folder, image["file_name"])
+            # One photo, one name: "./0.jpg" is 0.jpg.
+            name = posixpath.join(part.folder, posixpath.normpath(image["file_name"]))
             entry = self._by_name.get(name)
             if entry is None:
                 entry = self._new(part, image, name, licence_ids)
@@ -231,7 +232,7 @@ def _is_new(entry: _Entry, annotation: dict[str, Any], category_id: int, where: 
     """Return whether a photo of several parts lacks this mask yet."""
     size_hw = entry.image["height"], entry.image["width"]
     code = rle.to_rle(annotation["segmentation"], *size_hw, where)
-    key = (category_id, code["counts"])
+    key = (category_id, code["counts"], bool(annotation.get("iscrowd")))
     if key in entry.seen:
         return False
     entry.seen.add(key)

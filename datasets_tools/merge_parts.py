@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fashion_mmdet.core.errors import FashionError, did_you_mean
+from fashion_mmdet.core.files import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # no path, not only dots
 
@@ -97,5 +98,10 @@ def _below(folder: str, root: str, where: str) -> str:
         raise FashionError(
             f"--images {where}: a folder in the root {root} expected, got one outside. Link it "
             "into the root, or choose a --root that holds all of them."
+        )
+    if shown(relative) != relative:
+        raise FashionError(
+            f"--images {shown(where)}: a folder named in UTF-8 expected, got another, which JSON "
+            "cannot hold. Rename it."
         )
     return "" if relative == os.curdir else relative.replace(os.sep, "/")

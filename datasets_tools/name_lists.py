@@ -8,7 +8,7 @@ with ``#`` is a comment in both; before a name that does, write ``\\``.
 from __future__ import annotations
 
 import os
-from collections import Counter
+import posixpath
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,28 +80,36 @@ def write_groups(
 class NameIndex:
     """Finds a file name by itself or by its stem (``a/0002.jpg`` by ``a/0002``).
 
+    ``./a//0002.jpg`` is another spelling of ``a/0002.jpg``, not another photo.
+
     Raises:
-        AnnotationError: for a file name given twice.
+        AnnotationError: for a file name given twice, in whatever spelling.
     """
 
     def __init__(self, file_names: Iterable[str]) -> None:
         self.file_names = list(file_names)
-        for name, times in Counter(self.file_names).items():
-            if times > 1:
+        spellings: dict[str, list[str]] = {}
+        for name in self.file_names:
+            spellings.setdefault(posixpath.normpath(name), []).append(name)
+        for name, names in spellings.items():
+            if len(names) > 1:
+                others = [repr(other) for other in dict.fromkeys(names) if other != name]
+                also = f" (also as {', '.join(others)})" if others else ""
                 raise AnnotationError(
-                    f"images: each file name once expected, got {name!r} {times} times. "
+                    f"images: each file name once expected, got {name!r} {len(names)} times{also}. "
                     "Merge the entries."
                 )
-        self._known = set(self.file_names)
+        self._of_name = {plain: names[0] for plain, names in spellings.items()}
         self._of_stem: dict[str, list[str]] = {}
-        for name in self.file_names:
-            self._of_stem.setdefault(os.path.splitext(name)[0], []).append(name)
+        for plain, name in self._of_name.items():
+            self._of_stem.setdefault(os.path.splitext(plain)[0], []).append(name)
 
     def find(self, name: str) -> str | None:
         """Return the file name that ``name`` means, or None."""
-        if name in self._known:
-            return name
-        found = self._of_stem.get(name, [])
+        plain = posixpath.normpath(name)
+        if plain in self._of_name:
+            return self._of_name[plain]
+        found = self._of_stem.get(plain, [])
         if not found and name != name.strip():
             # Blanks around a name are part of it only where an image is really called so.
             return self.find(name.strip())

@@ -22,7 +22,13 @@ from tqdm import tqdm
 
 from datasets_tools.report import BadRow, BadRows
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import inside, read_json, require_writable, write_json
+from fashion_mmdet.core.files import (
+    inside,
+    read_json,
+    require_writable,
+    shown,
+    write_json,
+)
 
 #: Side of the grid of frequencies: 16 x 16 = 256 bits.
 HASH_SIZE = 16
@@ -147,7 +153,7 @@ def hash_photos(
         )
     paths = {name: inside(folder, name, "images") for name in names}
     found: dict[str, PhotoHash] = {}
-    kept, whole = HashFile(hashes_path), os.path.realpath(folder)
+    kept, whole = HashFile(hashes_path), shown(os.path.realpath(folder))
 
     def one(name: str) -> PhotoHash | BadRow:
         try:

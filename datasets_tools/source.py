@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from datasets_tools.report import (
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError, FashionError
-from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input, shown
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,9 @@ def write_coco(
 
     Images are numbered from 1 in the order in which they come, annotations likewise. A photo of
     which no mask is left has no place in the file, and is counted. Two masks of one image that
-    have the same category and the same pixels are one, and the second a bad row. Polygons stay
-    polygons, codes become compressed ones; boxes and areas are those of the pixels.
+    have the same category and the same pixels are one, and the second a bad row; but a crowd is
+    no instance. Polygons stay polygons, codes become compressed ones; boxes and areas are those
+    of the pixels.
 
     Args:
         images: from the source's reader.
@@ -124,7 +126,9 @@ def write_coco(
     if has_suffix(os.fspath(out_path)):  # it might be one of the photos
         raise FashionError(f"{out_path}: a .json file to write expected, got the name of a photo.")
     refuse_overwrite(out_path, force)
-    info = {**info, "photos_checked": check_photos}
+    # Names of files are in it, and a system may give them any bytes.
+    info = {key: shown(value) if isinstance(value, str) else value for key, value in info.items()}
+    info["photos_checked"] = check_photos
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, where)
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
@@ -190,7 +194,7 @@ class _Converter:
             self._counts["masks of photos that cannot be used, left out"] += len(image.masks)
             raise
         image_id = self._writer.n_images + 1
-        seen: set[tuple[str, Any]] = set()
+        seen: set[tuple[str, Any, bool]] = set()
         written = False
         for mask in image.masks:
             try:
@@ -227,7 +231,8 @@ class _Converter:
             inside("the folder of photos", image.file_name, image.where)
         except FashionError as error:
             raise BadRow("image name", str(error)) from None
-        name, size_hw = image.file_name, image.size_hw
+        # One photo, one name: "./0.jpg" is 0.jpg.
+        name, size_hw = posixpath.normpath(image.file_name), image.size_hw
         if self._finder is not None:
             photo = self._finder.find(name)
             fault = photo.fault or (photo.disagrees(size_hw) if size_hw else None)
@@ -243,6 +248,12 @@ class _Converter:
             )
         elif not os.path.splitext(name)[1]:
             name = f"{name}.jpg"
+        if shown(name) != name:
+            raise BadRow(
+                "image name",
+                f"{image.where}: a file name in UTF-8 expected, got {shown(name)}, which JSON "
+                "cannot hold. Rename the photo.",
+            )
         if name in self._where_of_file:
             raise BadRow(
                 "photo twice",
@@ -276,7 +287,7 @@ class _Converter:
                 f"{mask.where}: a mask of at least one pixel expected, got none (too thin, or "
                 "outside the photo). Remove it.",
             )
-        key = (row.category, code["counts"])
+        key = (row.category, code["counts"], bool(mask.iscrowd))
         if key in seen:
             raise BadRow(
                 "duplicate mask",

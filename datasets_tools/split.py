@@ -49,7 +49,13 @@ from datasets_tools.stratify import (
 )
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import refuse_overwrite, refuse_own_input, write_json, write_text
+from fashion_mmdet.core.files import (
+    refuse_overwrite,
+    refuse_own_input,
+    shown,
+    write_json,
+    write_text,
+)
 
 __all__ = [
     "SPLITS",
@@ -231,10 +237,10 @@ def _origin(args: argparse.Namespace, groups_path: str | Path | None) -> str:
         words.append(f"--fractions {' '.join(f'{share:g}' for share in args.fractions)}")
     words.append(f"--seed {args.seed}")
     words += ["--stratify"] if args.stratify else []
-    words += [f"--groups {Path(groups_path).name}"] if groups_path else []
+    words += [f"--groups {shown(Path(groups_path).name)}"] if groups_path else []
     words += [f"--group-by {key}" for key in args.group_by]
     if args.images:
-        words.append(f"--images {Path(args.images).name} --max-distance {args.max_distance}")
+        words.append(f"--images {shown(Path(args.images).name)} --max-distance {args.max_distance}")
     return " ".join(words)
 
 

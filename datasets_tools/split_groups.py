@@ -10,7 +10,7 @@ from datasets_tools.dedupe import Pair, Photo, crossing, find_pairs, pair_lines,
 from datasets_tools.name_lists import NameIndex, connected, groups_by_key, units_of
 from datasets_tools.photo_hashes import hash_photos
 from datasets_tools.report import BadRows
-from datasets_tools.split_parts import check_groups
+from datasets_tools.split_parts import check_groups, first_of
 from fashion_mmdet.core.errors import AnnotationError
 
 
@@ -43,6 +43,7 @@ class Groups:
         links: list[Sequence[str]] = [
             [name for name in map(index.find, group) if name is not None] for group in given
         ]
+        self._given = links
         self._by_key: list[list[str]] = []
         for key in args.group_by:
             found, absent = groups_by_key(coco["images"], key, args.annotations)
@@ -61,9 +62,10 @@ class Groups:
         self.all = connected(link for link in [*links, *self._by_key, *near] if link)
 
     def check(self, lists: Mapping[str, Sequence[str]]) -> None:
-        """Raise AnnotationError where a group of keys or of hashes is in two parts.
+        """Raise AnnotationError where a group, from wherever it comes, is in two parts.
 
-        A draw keeps to the groups; lists made elsewhere need not.
+        A draw keeps to the groups; lists made elsewhere need not. A photo in no list ties those
+        that it is a copy of all the same.
         """
         part_of: dict[str, str] = {}
         for part, names in lists.items():
@@ -71,7 +73,7 @@ class Groups:
                 found = self._index.find(name)
                 if found is not None:
                     part_of.setdefault(found, part)
-        check_groups(self._index, part_of, self._by_key)
+        check_groups(self._index, part_of, [*self._given, *self._by_key])
         of_photo = {self._photo_of[n]: p for n, p in part_of.items() if n in self._photo_of}
         leaks = crossing(self._pairs, of_photo)
         if leaks:
@@ -81,6 +83,16 @@ class Groups:
                 f"in two: {pairs}. Look at them, and move them together; or, where they are none, "
                 "lower --max-distance."
             )
+        for group in self.all:
+            listed = {name: part_of[name] for name in group if name in part_of}
+            if len(set(listed.values())) > 1:  # else a group or a pair above would cross
+                where = first_of([f"{name} in {part}" for name, part in listed.items()])
+                ties = first_of([name for name in group if name not in part_of])
+                raise AnnotationError(
+                    f"lists: images that belong together in one part expected, got {where}, "
+                    f"tied by images in no list: {ties}. Look at them, and move them together; or, "
+                    "where they are no copies, lower --max-distance."
+                )
 
     def notes(self, lists: Mapping[str, Sequence[str]]) -> Iterator[str]:
         """Yield what is to be said of the groups."""

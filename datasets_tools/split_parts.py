@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections import Counter
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets_tools.name_lists import SPLITS, NameIndex, list_text
+from datasets_tools.subset import head_of
 from fashion_mmdet.core.errors import AnnotationError, FashionError
-from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.files import atomic_open_many, refuse_overwrite, refuse_own_input
 
 
 @dataclass
@@ -39,17 +39,17 @@ class SplitReport:
             yield f"  {name:38}" + "".join(f"{n[split]:8}" for split in self.n_images)
         unseen = [name for name, n in used.items() if not n["train"]]
         if "train" in self.n_images and unseen:
-            yield f"warning: no training instance, but others, of: {_first(unseen)}"
+            yield f"warning: no training instance, but others, of: {first_of(unseen)}"
         if len(used) < len(self.n_per_category):
             yield f"categories without any instance: {len(self.n_per_category) - len(used)}"
         if self.missing:
-            yield f"warning: listed, but not in the annotation file: {_first(self.missing)}"
+            yield f"warning: listed, but not in the annotation file: {first_of(self.missing)}"
         if self.unlisted:
-            yield f"warning: in the annotation file, but in no list: {_first(self.unlisted)}"
+            yield f"warning: in the annotation file, but in no list: {first_of(self.unlisted)}"
         if self.group_missing:
             yield (
                 "warning: in a group, but not in the annotation file: "
-                f"{_first(self.group_missing)}"
+                f"{first_of(self.group_missing)}"
             )
         empty = [split for split, n in self.n_images.items() if not n]
         if empty:
@@ -64,8 +64,8 @@ def split_coco(
 ) -> tuple[dict[str, dict[str, Any]], SplitReport]:
     """Split a COCO dictionary by lists of file names or stems.
 
-    Categories and all else but images and annotations go to every split unchanged; the order of
-    images and annotations stays.
+    Categories and all else but images and annotations go to every split (see ``head_of``); the
+    order of images and annotations stays.
 
     Returns:
         Split -> COCO dictionary, and the report.
@@ -95,7 +95,7 @@ def split_coco(
     name_of = {image["id"]: image["file_name"] for image in images}
     category_of = {category["id"]: category["name"] for category in coco["categories"]}
     report.n_per_category = {name: Counter() for name in category_of.values()}
-    rest = {key: value for key, value in coco.items() if key not in ("images", "annotations")}
+    rest = {k: v for k, v in head_of(coco).items() if k not in ("images", "annotations")}
     parts = {split: {**rest, "images": [], "annotations": []} for split in lists}
     for image in images:
         if image["file_name"] in split_of:
@@ -140,12 +140,11 @@ def write_splits(
             refuse_own_input(path, *inputs)
             refuse_overwrite(path, force)
     _refuse_stale_parts(folder, parts)
-    with contextlib.ExitStack() as stack:
-        for split, (json_path, list_path) in paths.items():
-            stream = stack.enter_context(atomic_open(json_path))
-            json.dump(parts[split], stream, ensure_ascii=False)
+    with atomic_open_many(path for pair in paths.values() for path in pair) as streams:
+        for split, json_stream, list_stream in zip(paths, streams[::2], streams[1::2], strict=True):
+            json.dump(parts[split], json_stream, ensure_ascii=False)
             names = [image["file_name"] for image in parts[split]["images"]]
-            stack.enter_context(atomic_open(list_path)).write(list_text(split, names, origin))
+            list_stream.write(list_text(split, names, origin))
 
 
 def write_folds(
@@ -179,9 +178,9 @@ def write_folds(
             f"{folder}: {len(folds)} folds of one draw expected, found {stale.name} of an earlier "
             "one. Remove it or choose another --out."
         )
-    with contextlib.ExitStack() as stack:
-        for path, text in lists.items():
-            stack.enter_context(atomic_open(path)).write(text)
+    with atomic_open_many(lists) as streams:
+        for stream, text in zip(streams, lists.values(), strict=True):
+            stream.write(text)
 
 
 def _refuse_stale_parts(folder: Path, parts: Iterable[str]) -> None:
@@ -210,5 +209,6 @@ def check_groups(
             )
 
 
-def _first(names: Sequence[str], count: int = 5) -> str:
+def first_of(names: Sequence[str], count: int = 5) -> str:
+    """Return how many names there are, and the first of them."""
     return f"{len(names)} ({', '.join(names[:count])}{', ...' if len(names) > count else ''})"

@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,6 +134,18 @@ def keep_images(coco: dict[str, Any], image_ids: Collection[int]) -> Subset:
     return _part(coco, image_ids, coco["annotations"], counts)
 
 
+def head_of(coco: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``coco`` as a part of it may keep it, but for images and annotations.
+
+    ``info.cached_from`` holds for the file in the cache alone (``fashion data cache``): it says by
+    a path relative to that file what the whole was made from.
+    """
+    info = coco.get("info")
+    if not isinstance(info, dict) or "cached_from" not in info:
+        return dict(coco)
+    return {**coco, "info": {key: value for key, value in info.items() if key != "cached_from"}}
+
+
 def _part(
     coco: dict[str, Any],
     image_ids: Collection[int],
@@ -141,7 +153,7 @@ def _part(
     counts: Counter[str],
 ) -> Subset:
     part = {
-        **coco,
+        **head_of(coco),
         "images": [image for image in coco["images"] if image["id"] in image_ids],
         "annotations": [a for a in annotations if a["image_id"] in image_ids],
     }

@@ -92,7 +92,7 @@ class FaultySet:
         self._plant_photos()
 
     def _plant_categories(self) -> None:
-        categories = [(7, "shorts"), (7, "skirt"), (900, "shoe"), (901, "snadals")]
+        categories = [(7, "shorts"), (7, "skirt"), (900, "shoe"), (901, "SANDALS")]
         categories.append((902, "spacesuit"))
         self.coco["categories"] += [{"id": i, "name": name} for i, name in categories]
         self.coco["categories"].append({"id": 19, "name": "belt"})
@@ -140,6 +140,7 @@ class FaultySet:
         self.expected.add(("image without annotations", self.coco["images"][-1]["id"], None))
         self.fault("annotation of unknown category", category_id=777)
         self.fault("crowd", iscrowd=1)
+        self.fault("iscrowd malformed", iscrowd=None)
         self.fault("ignore flag", ignore=True)
         self.fault("attribute unknown", attribute_ids=[1, 7])
 
@@ -151,6 +152,9 @@ class FaultySet:
         self.fault("polygon of too few points", [box])["segmentation"].append([1, 1, 5, 5])
         self.fault("polygon degenerate", [box])["segmentation"].append([1, 1, 5, 5, 9, 9])
         self.fault("polygon crosses itself", [[5, 5, 45, 35, 45, 5, 5, 40]])
+        turn = np.linspace(0, 2 * np.pi, 5001, endpoint=False)
+        ring = np.stack([40 + 20 * np.cos(turn), 30 + 20 * np.sin(turn)], axis=1)
+        self.fault("polygon of many points", [ring.ravel().tolist()])
         self.fault("polygon out of frame", [[-8, 5, -8, 35, 45, 35, 45, 5]])
         self.fault("number not finite", [box])["segmentation"].append([1, 1, float("nan"), 5, 9, 9])
         self.fault("mask empty", square(w=0), bbox=[1, 1, 9, 9], area=81)

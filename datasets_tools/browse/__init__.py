@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,7 @@ from fashion_mmdet.core.files import (
 _SKELETON = Path(__file__).with_name("page.html")
 _FILES = "page_files"
 _KINDS = ("thumb", "large")
+_PICTURE = re.compile(r"[0-9]{6,}\.jpg")
 _PARTS = ("{{csp}}", "{{data}}", "{{paths}}")
 
 
@@ -74,7 +76,8 @@ def write_page(
         The page's path, ``out_dir/index.html``.
 
     Raises:
-        FashionError: if there is no ``images_dir``, or it lies where the page's pictures go.
+        FashionError: if there is no ``images_dir``, or it lies where the page's pictures go, or
+            a folder of pictures is a link.
     """
     out_dir = Path(out_dir)
     _refuse_folders(Path(images_dir), out_dir / _FILES)
@@ -113,20 +116,51 @@ def _refuse_folders(images_dir: Path, files: Path) -> None:
             f"{images_dir}: the folder of the photos expected, found none. Check the path."
             f"{looked_up_from(images_dir)}"
         )
-    photos, own = images_dir.resolve(), files.resolve()
-    if own == photos or own in photos.parents:
-        raise FashionError(
-            f"{images_dir}: a folder of photos outside {files} expected, got one that is replaced "
-            "with the page. Choose another --out."
-        )
+    photos = images_dir.resolve()
+    for own in (files, *(files / kind for kind in _KINDS)):
+        # Behind a link lie pictures that no page has made, and an earlier page's are removed.
+        if own.is_symlink():
+            raise FashionError(
+                f"{own}: a folder of the page expected, got a link to another. Remove the link, "
+                "or choose another --out."
+            )
+        if photos.is_relative_to(own.resolve()):
+            raise FashionError(
+                f"{images_dir}: a folder of photos outside {own} expected, got one that is "
+                "replaced with the page. Choose another --out."
+            )
+
+
+def refuse_outputs(
+    out_dir: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str],
+    force: bool,
+    *inputs: str | os.PathLike[str],
+) -> None:
+    """Refuse, before the work, a folder that :func:`write_page` should not write to.
+
+    Raises:
+        FashionError: where a file of the page is there without ``force``, is one of ``inputs``, or
+            the folders of photos and of the page are in each other's way.
+    """
+    for path in outputs(out_dir):
+        sweep(path)
+        refuse_own_input(path, *inputs)
+        refuse_overwrite(path, force)
+    _refuse_folders(Path(images_dir), Path(out_dir) / _FILES)
+
+
+def outputs(out_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the files of a page, but for the numbered pictures in their own folder."""
+    return Path(out_dir) / "index.html", Path(out_dir) / "sheet.jpg"
 
 
 def _clear(files: Path) -> None:
     """Make the folders of pictures and remove those of an earlier page, and nothing else."""
     for kind in _KINDS:
         (files / kind).mkdir(parents=True, exist_ok=True)
-        for path in (files / kind).glob("*.jpg"):
-            if path.stem.isascii() and path.stem.isdigit():
+        for path in (files / kind).iterdir():
+            if _PICTURE.fullmatch(path.name):
                 path.unlink()
 
 
@@ -233,10 +267,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw as ``args`` say; return the exit code."""
     out = Path(args.out)
     inputs = [args.annotations, *([args.findings] if args.findings else [])]
-    for path in (out / "index.html", out / "sheet.jpg"):
-        sweep(path)
-        refuse_own_input(path, *inputs)
-        refuse_overwrite(path, args.force)
+    refuse_outputs(out, args.images, args.force, *inputs)
     coco = read_coco(args.annotations)
     findings = read_findings(args.findings) if args.findings else []
     index = write_page(

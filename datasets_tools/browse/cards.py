@@ -218,5 +218,11 @@ def _size(height: Any, width: Any) -> tuple[int, int] | None:
 def _box(value: Any) -> tuple[float, float, float, float] | None:
     if not isinstance(value, (list, tuple)) or len(value) != 4:
         return None
-    numbers = all(isinstance(v, (int, float)) and math.isfinite(v) for v in value)
-    return tuple(float(v) for v in value) if numbers else None  # type: ignore[return-value]
+    if not all(isinstance(v, (int, float)) for v in value):
+        return None
+    try:
+        x, y, width, height = map(float, value)
+    except OverflowError:  # whole numbers of JSON have any number of digits
+        return None
+    box = x, y, width, height
+    return box if all(map(math.isfinite, box)) else None

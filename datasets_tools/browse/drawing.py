@@ -25,6 +25,9 @@ _FILL = 0.42
 _LARGE = 2  # the photo to look at is so many times the size of its thumbnail
 _SMALL_PX, _MEDIUM_PX = 32**2, 96**2  # COCO's limits
 _REACH = 1e6  # boxes of damaged files may reach anywhere
+# Masks are decoded at the stated size, which a damaged file may state at will: a byte a pixel.
+_MOST_PX = 200_000_000
+_ODD_PX, _ODD_TIMES = 25_000_000, 16  # larger than that, and so many times the photo
 
 
 @dataclass
@@ -85,9 +88,11 @@ def draw(
         photo, photo_hw = _read(Path(images_dir), card.file_name, _LARGE * size_px)
     except FashionError as error:
         return Drawn(fault=str(error), shapes=_undrawn(card), paths=[""] * len(card.shapes))
+    mask_hw = card.size_hw or photo_hw
+    if fault := _too_large(mask_hw, photo_hw):
+        return Drawn(fault=fault, shapes=_undrawn(card), paths=[""] * len(card.shapes))
     large, thumb = _fit(photo, _LARGE * size_px), _fit(photo, size_px)
     out = Drawn(size_wh=large.size)
-    mask_hw = card.size_hw or photo_hw
     if mask_hw != photo_hw:
         out.warning = (
             f"the photo is {photo_hw[0]} x {photo_hw[1]} (height x width), the file says "
@@ -103,6 +108,17 @@ def draw(
     large.save(large_path, quality=85)
     _with_masks(thumb, masks, classes).save(thumb_path, quality=85)
     return out
+
+
+def _too_large(mask_hw: tuple[int, int], photo_hw: tuple[int, int]) -> str | None:
+    mask_px, photo_px = mask_hw[0] * mask_hw[1], photo_hw[0] * photo_hw[1]
+    is_odd = mask_px > _ODD_PX and mask_px > _ODD_TIMES * photo_px
+    if not is_odd and mask_px <= _MOST_PX:
+        return None
+    return (
+        f"the photo is {photo_hw[0]} x {photo_hw[1]} (height x width), the file says "
+        f"{mask_hw[0]} x {mask_hw[1]}: masks of that size are not drawn"
+    )
 
 
 def _read(folder: Path, name: str, long_side_px: int) -> tuple[Image.Image, tuple[int, int]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import posixpath
 import re
 import threading
 import time
@@ -104,8 +105,8 @@ def make_cache(
         progress: show progress bars where stderr is a terminal.
 
     Raises:
-        FashionError: for a folder that is no cache, or one of other settings; a full disk; another
-            run at work in the folder.
+        FashionError: for a folder that is no cache, or one of other settings, or that holds the
+            input; a full disk; another run at work in the folder.
         AnnotationError: for photos that are missing, unreadable or of another size than annotated.
             All are looked at first; the good ones stay in the cache, which is not whole.
     """
@@ -120,6 +121,7 @@ def make_cache(
         raise FashionError(
             f"{source}: a COCO file expected, found none. Check the path.{looked_up_from(source)}"
         )
+    _refuse_own_inputs(folder, source, Path(images_dir))
     require_writable(folder / LEDGER)
     with _named_when_full(folder), _locked(folder):
         ledger = Ledger.read(folder)
@@ -245,8 +247,10 @@ class _Cache:
     def _remove(self, cached: set[str], wanted: dict[str, tuple[int, int]]) -> None:
         """Remove photos that are ours and no longer wanted, and what killed runs left."""
         names = {self._name_of(name, size_hw) for name, size_hw in wanted.items()}
-        for name in cached - names:
-            inside(self._folder / PHOTOS, name, LEDGER).unlink(missing_ok=True)
+        kept = {posixpath.normpath(name) for name in names}  # "./0.jpg" and "0.jpg" are one file
+        for name in cached:
+            if posixpath.normpath(name) not in kept:
+                inside(self._folder / PHOTOS, name, LEDGER).unlink(missing_ok=True)
         known = {os.path.normpath(f"{PHOTOS}/{name}") for name in cached | names}
         known |= {ANNOTATIONS, LEDGER}
         for place, _, files in os.walk(self._folder):
@@ -314,7 +318,7 @@ class _Cache:
         info = coco["info"] if isinstance(coco.get("info"), dict) else {}
         made_from = {
             # Relative: the folder of the data set may move, its cache with it.
-            "annotations": os.path.relpath(source.resolve(), self._folder.resolve()),
+            "annotations": _as_text(os.path.relpath(source.resolve(), self._folder.resolve())),
             "sha256": sha256,
             **self._settings.as_json(),
         }
@@ -349,6 +353,16 @@ class _Cache:
         }
         kept = {key: value for key, value in image.items() if key != "id"}
         writer.add_image(image_id=image["id"], **{**kept, **changed})
+
+
+def _refuse_own_inputs(folder: Path, source: Path, images_dir: Path) -> None:
+    """Refuse to make a cache of what lies in it: that is removed before it would be read."""
+    for given, places in ((source, (source, source.parent)), (images_dir, (images_dir,))):
+        if any(place.resolve().is_relative_to(folder.resolve()) for place in places):
+            raise FashionError(
+                f"{folder}: a folder without the input expected, got one with {given}. Make the "
+                "cache from the originals, or choose another --out."
+            )
 
 
 def _refuse_other(folder: Path, ledger: Ledger, settings: Settings, force: bool) -> None:
@@ -400,6 +414,11 @@ def _named_when_full(folder: Path) -> Iterator[None]:
             f"'{error.strerror or error}'. The cache is not whole and is not used; mend the cause "
             "and run again: what is done stays."
         ) from None
+
+
+def _as_text(path: str) -> str:
+    """Return a path as whole characters: one may have bytes that are no UTF-8, JSON may not."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _sha256(path: Path) -> str:

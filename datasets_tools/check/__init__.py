@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from fashion_mmdet.core.files import (
 )
 
 from .annotations import Survey, survey_file
-from .fix import fix, is_mended
+from .fix import fix, is_mended, refuse_wrong_folder
 from .masks import check_masks
 from .photos import Speed, check_photos
 from .text import as_json, counted, findings_text
@@ -165,8 +165,26 @@ def _refuse(args: argparse.Namespace) -> None:
         refuse_overwrite(out, args.force)
         require_writable(out)
         sweep(out)
+    pages: tuple[Path, ...] = ()
     if args.html:
-        refuse_overwrite(Path(args.html) / "index.html", args.force)
+        from datasets_tools import browse
+
+        pages = browse.outputs(args.html)
+        browse.refuse_outputs(args.html, args.images, args.force, args.annotations)
+    _refuse_same([*_outputs(args), *pages])
+
+
+def _refuse_same(outputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse outputs that would overwrite each other, by whatever name or link."""
+    seen: set[str] = set()
+    for out in outputs:
+        target = os.path.realpath(out)
+        if target in seen:
+            raise FashionError(
+                f"{out}: a file of its own for each output expected, got one for two. Choose "
+                "other names for --json, --fix and --html."
+            )
+        seen.add(target)
 
 
 def _outputs(args: argparse.Namespace) -> list[str]:
@@ -182,6 +200,7 @@ def _write_fixed(args: argparse.Namespace, survey: Survey) -> None:
     if not survey.is_readable:
         say("--fix: nothing was written: there is nothing to repair in what is no COCO file")
         return
+    refuse_wrong_folder(survey)
     fixed = fix(survey.data, survey.findings, survey.name, (args.scale[0], args.scale[1]))
     write_json(_changes_path(args.fix), fixed.changes, indent=1)
     write_json(args.fix, fixed.data)

@@ -6,7 +6,6 @@ is handed on to the masks and photos.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections import Counter
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from fashion_mmdet.core.errors import FashionError, did_you_mean, nearest
+from fashion_mmdet.core.errors import FashionError, did_you_mean
 from fashion_mmdet.core.files import inside, read_json
 from fashion_mmdet.core.ontology import CLASSES
 
@@ -22,8 +21,6 @@ from .findings import Findings
 
 #: Our configs' ``max_per_img``: no more detections of an image than these are scored.
 MOST_INSTANCES = 100
-# Two names as alike as this are one, misspelt ("snadals", "Shirt, Blouse").
-_ALIKE = 0.8
 
 
 @dataclass
@@ -78,14 +75,14 @@ def survey_file(path: str | os.PathLike[str]) -> Survey:
     Raises:
         FashionError: if there is no such file.
     """
-    name = os.path.basename(path)
+    name = decodable(os.path.basename(path))
     try:
         data = read_json(path)
     except FashionError as error:
         if not os.path.isfile(path):
             raise
         survey = Survey(name, {})
-        text = str(error).removeprefix(f"{path}: ")
+        text = decodable(str(error).removeprefix(f"{path}: "))
         survey.findings.add("not JSON", text, name)
         return survey
     return survey_data(data, name)
@@ -119,7 +116,7 @@ def _look_at_categories(survey: Survey) -> set[int]:
         if not is_id(category_id) or not isinstance(name, str) or not name:
             message = (
                 "a whole number 'id' and a text 'name' expected, got "
-                f"{_short(category_id)} and {_short(name)}."
+                f"{short(category_id)} and {short(name)}."
             )
             survey.add("malformed entry", message, "categories", index)
             continue
@@ -152,12 +149,17 @@ def _look_at_name(survey: Survey, index: int, name: str) -> None:
 
 
 def intended(name: str) -> str | None:
-    """Return the one of the 49 names that ``name`` nearly is, else None."""
-    for candidate in nearest(name, CLASSES, 1):
-        matcher = difflib.SequenceMatcher(None, name.strip().lower(), candidate.lower())
-        if matcher.ratio() >= _ALIKE:
-            return candidate
-    return None
+    """Return the one of the 49 names that ``name`` is but for case, blanks and punctuation.
+
+    No letter is guessed: "shirt", "hoodie" and "cap" are one letter or two from "skirt", "hood"
+    and "cape", and other garments.
+    """
+    letters = _letters(name)
+    return next((known for known in CLASSES if _letters(known) == letters), None)
+
+
+def _letters(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def _look_at_images(survey: Survey) -> set[int]:
@@ -192,18 +194,31 @@ def _look_at_images(survey: Survey) -> set[int]:
     return set(first_of_id)
 
 
+def is_id(value: object) -> TypeGuard[int]:
+    """Return whether ``value`` is a whole number of 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+# key of an image: (check, what it checks).
+_IMAGE_KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "id": (is_id, "a whole number"),
+    "file_name": (lambda v: isinstance(v, str) and v, "a text"),
+    "height": (lambda v: is_id(v) and v >= 1, "a whole number of at least 1"),
+    "width": (lambda v: is_id(v) and v >= 1, "a whole number of at least 1"),
+}
+
+
+def image_faults(entry: dict[str, Any]) -> list[str]:
+    """Return the keys that an image lacks or has wrong: of id, name, height and width."""
+    return [key for key, (is_valid, _) in _IMAGE_KEYS.items() if not is_valid(entry.get(key))]
+
+
 def _has_image_keys(survey: Survey, index: int, entry: dict[str, Any]) -> bool:
     """Return whether an image has an id, a name and a size; enter what it lacks."""
-    wanted: dict[str, tuple[Callable[[Any], Any], str]] = {
-        "id": (is_id, "a whole number"),
-        "file_name": (lambda v: isinstance(v, str) and v, "a text"),
-        "height": (lambda v: is_id(v) and v >= 1, "a whole number of at least 1"),
-        "width": (lambda v: is_id(v) and v >= 1, "a whole number of at least 1"),
-    }
-    faults = [key for key, (is_valid, _) in wanted.items() if not is_valid(entry.get(key))]
+    faults = image_faults(entry)
     for key in faults:
         kind = "number not finite" if not_finite(entry.get(key)) else "malformed entry"
-        message = f"{wanted[key][1]} as {key!r} expected, got {_got(entry, key)}."
+        message = f"{_IMAGE_KEYS[key][1]} as {key!r} expected, got {_got(entry, key)}."
         survey.add(kind, message, "images", index)
     return not faults
 
@@ -235,21 +250,26 @@ def _look_at_flags(
     survey: Survey, index: int, entry: dict[str, Any], known_attributes: set[int] | None
 ) -> None:
     crowd = entry.get("iscrowd", 0)
-    if crowd not in (0, 1) or isinstance(crowd, float):
-        message = f"0 or 1 as 'iscrowd' expected, got {_short(crowd)}."
-        survey.add("malformed entry", message, "annotations", index)
+    if crowd not in (0, 1):  # 0.0 and 1.0 are, too: pandas writes them
+        message = f"0 or 1 expected, got {short(crowd)}."
+        survey.add("iscrowd malformed", message, "annotations", index)
     elif crowd:
         survey.add("crowd", "iscrowd is 1.", "annotations", index)
     if entry.get("ignore", False):
-        message = f"no 'ignore' expected, got {_short(entry['ignore'])}."
+        message = f"no 'ignore' expected, got {short(entry['ignore'])}."
         survey.add("ignore flag", message, "annotations", index)
     given = entry.get("attribute_ids")
     if known_attributes is None or given is None:
         return
     unknown = unknown_attributes(given, known_attributes)
     if unknown:
-        message = f"ids of the file's attributes expected, got {_short(unknown)}."
+        message = f"ids of the file's attributes expected, got {short(unknown)}."
         survey.add("attribute unknown", message, "annotations", index)
+
+
+def is_crowd(entry: dict[str, Any]) -> bool:
+    """Return whether an annotation is marked as a crowd."""
+    return entry.get("iscrowd") == 1
 
 
 def unknown_attributes(given: Any, known: set[int]) -> list[Any]:
@@ -277,7 +297,7 @@ def _look_at_counts(survey: Survey) -> None:
                     counter[entry[key]] += 1
     for index, entry in enumerate(survey.data["categories"]):
         if isinstance(entry, dict) and is_id(entry.get("id")) and not used[entry["id"]]:
-            message = f"{_short(entry.get('name'))} has none."
+            message = f"{short(entry.get('name'))} has none."
             survey.add("category without annotations", message, "categories", index)
     for image_id, index in survey.images.items():
         count = on_image[image_id]
@@ -293,13 +313,8 @@ def _objects(survey: Survey, list_name: str) -> Iterator[tuple[int, dict[str, An
         if isinstance(entry, dict):
             yield index, entry
         else:
-            message = f"an object expected, got {_short(entry)}."
+            message = f"an object expected, got {short(entry)}."
             survey.add("malformed entry", message, list_name, index)
-
-
-def is_id(value: object) -> TypeGuard[int]:
-    """Return whether ``value`` is a whole number of 64 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_number(value: object) -> bool:
@@ -309,15 +324,30 @@ def is_number(value: object) -> bool:
 
 def not_finite(value: object) -> bool:
     """Return whether ``value``, or a number in the list that it is, is NaN or infinite."""
-    if isinstance(value, list):
-        return any(map(not_finite, value))
-    return isinstance(value, float) and not math.isfinite(value)
+    # A stack of its own: a file may nest lists deeper than Python calls.
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            return True
+    return False
+
+
+def decodable(text: str) -> str:
+    """Return a path's text as UTF-8 can hold it: bytes of a name that are none become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _got(entry: dict[str, Any], key: str) -> str:
-    return _short(entry[key]) if key in entry else "nothing"
+    return short(entry[key]) if key in entry else "nothing"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def short(value: object) -> str:
+    """Return ``value`` as a message shows it: 60 characters at most."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deep to show"
     return text if len(text) <= 60 else f"{text[:57]}..."

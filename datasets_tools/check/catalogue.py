@@ -63,14 +63,15 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "category misspelt": Kind(
         "error",
-        "a name is nearly one of the 49, and no class",
+        "a name is one of the 49 but for case, blanks or punctuation, and so no class",
         "Rename it.",
-        "the name becomes the nearest one",
+        "the name becomes that of the 49",
     ),
     "category unknown": Kind(
         "warning",
         "a name is none of the 49: training stops unless metainfo.classes of the config names it",
-        "Rename it, remove it, or name your classes in the config.",
+        "Rename it by hand (--fix guesses no garment), remove it, or name your classes in the "
+        "config.",
     ),
     "category without annotations": Kind(
         "note", "a category of the file has no annotation", "Nothing, unless you expected some."
@@ -80,13 +81,13 @@ CATALOGUE: dict[str, Kind] = {
         "error",
         "two images share an id, so that nobody can tell on which one a mask lies",
         "Number the images afresh where the file was written.",
-        "a second entry of the same photo is removed; of two photos, both and their annotations",
+        "of one photo, the first whole entry stays; of two photos, both go with annotations",
     ),
     "file name twice": Kind(
         "error",
         "two images are one photo, each with a part of its masks",
         "Merge the two images.",
-        "the later image's annotations go to the first, if both have one size; else are removed",
+        "the later image's annotations go to the first whole one, if of its size; else are removed",
     ),
     "file name leaves the folder": Kind(
         "error",
@@ -127,6 +128,12 @@ CATALOGUE: dict[str, Kind] = {
         "note",
         "marked as a crowd: ignored in training, and misses on it are not counted",
         "Nothing, if it is one. Some exporters mark masks with holes as crowds.",
+    ),
+    "iscrowd malformed": Kind(
+        "error",
+        "iscrowd is neither 0 nor 1",
+        "Write 1 for a crowd, 0 for an instance.",
+        "it becomes 0",
     ),
     "ignore flag": Kind(
         "warning",
@@ -174,6 +181,11 @@ CATALOGUE: dict[str, Kind] = {
         "warning",
         "edges of a polygon cross, so that a part of it may count as outside",
         "Draw it again.",
+    ),
+    "polygon of many points": Kind(
+        "note",
+        "a polygon has more than 5,000 points; whether it crosses itself was not looked at",
+        "Simplify it: photos have fewer pixels along a garment's outline.",
     ),
     "polygon out of frame": Kind(
         "warning",

@@ -8,19 +8,23 @@ nothing that it can mend.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from fashion_mmdet.core import rle
-from fashion_mmdet.core.errors import AnnotationError
+from fashion_mmdet.core.errors import AnnotationError, FashionError
 
 from .annotations import (
+    Survey,
     attribute_ids,
+    image_faults,
     intended,
     is_id,
     not_finite,
+    short,
     survey_data,
     unknown_attributes,
 )
@@ -31,6 +35,12 @@ from .polygons import clip, faults_of
 
 _MOST_ROUNDS = 6
 _LISTS = ("categories", "images", "annotations")
+# What is no whole entry goes first, and ids are settled before names: an annotation must not
+# move to an image or a category that the same round then removes.
+_FIRST = ("malformed entry", "number not finite")
+_LAST = ("category name twice", "file name twice")
+# The encoder of JSON calls itself for each level.
+_MOST_NESTED = 20
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,21 @@ def fix(
     return Fixed(repair.data, repair.changes, survey.findings)
 
 
+def refuse_wrong_folder(survey: Survey) -> None:
+    """Refuse to remove most of a file because its photos were sought in another folder.
+
+    Raises:
+        FashionError: if more than half of the photos are missing.
+    """
+    n_missing, n_images = survey.findings.counts()["photo missing"], len(survey.images)
+    if 2 * n_missing > n_images:
+        raise FashionError(
+            f"--fix: at least half of the photos expected, got {n_missing:,} of {n_images:,} "
+            "missing, which would be removed. Is --images right? Without --images the photos "
+            "are not looked at."
+        )
+
+
 def is_mended(finding: Finding) -> bool:
     """Return whether ``--fix`` does something about a finding."""
     return bool(CATALOGUE[finding.kind].fix)
@@ -104,10 +129,9 @@ class _Repair:
     def apply(self, findings: Iterable[Finding]) -> None:
         """Do what the catalogue says about each finding that it can mend."""
         self._gone: dict[str, dict[int, str]] = {key: {} for key in _LISTS}
-        self._image_of = {
-            entry["id"]: entry for _, entry in self.entries("images") if is_id(entry.get("id"))
-        }
-        for finding in findings:
+        self._free_ids = {key: self._unused_ids(key) for key in _LISTS}
+        self._look_up()
+        for finding in sorted(findings, key=_turn):
             if is_mended(finding) and finding.entry is not None:
                 ACTIONS[finding.kind](self, finding.kind, *finding.entry)
         self._take_along()
@@ -117,6 +141,27 @@ class _Repair:
             kept = [index for index in range(len(self.data[key])) if index not in gone]
             self.data[key] = [self.data[key][index] for index in kept]
             self._origin[key] = [self._origin[key][index] for index in kept]
+
+    def _look_up(self) -> None:
+        """Note where images and their annotations are, so that no finding searches the lists."""
+        self.image_of: dict[int, dict[str, Any]] = {}
+        self.images_of_id: dict[int, list[int]] = {}
+        self.images_of_name: dict[str, list[int]] = {}
+        self.annotations_of: dict[int, list[int]] = {}
+        for index, entry in self.entries("images"):
+            if is_id(entry.get("id")):
+                self.images_of_id.setdefault(entry["id"], []).append(index)
+            if not image_faults(entry):
+                self.image_of.setdefault(entry["id"], entry)
+                name = os.path.normpath(entry["file_name"])
+                self.images_of_name.setdefault(name, []).append(index)
+        for index, entry in self.entries("annotations"):
+            if is_id(entry.get("image_id")):
+                self.annotations_of.setdefault(entry["image_id"], []).append(index)
+
+    def stays(self, key: str, index: int) -> bool:
+        """Return whether nothing has removed an entry in this round yet."""
+        return index not in self._gone[key]
 
     def entries(self, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield position and entry of all objects of a list."""
@@ -129,24 +174,25 @@ class _Repair:
         self._gone[key].setdefault(index, kind)
 
     def put(self, kind: str, key: str, index: int, name: str, value: Any, change: str) -> None:
-        """Set one key of an entry."""
+        """Set one key of an entry that stays."""
         entry = self.data[key][index]
-        if name not in entry or entry[name] != value:
+        if self.stays(key, index) and (name not in entry or entry[name] != value):
             self._note(kind, key, index, change, entry.get(name), value)
             entry[name] = value
 
     def free_id(self, key: str) -> int:
         """Return an id that no entry of the list has."""
+        return next(self._free_ids[key])
+
+    def _unused_ids(self, key: str) -> Iterator[int]:
         taken = {entry["id"] for _, entry in self.entries(key) if is_id(entry.get("id"))}
-        highest = max(taken, default=0)
-        if highest < 2**63 - 1:
-            return highest + 1
-        return next(number for number in range(1, len(taken) + 2) if number not in taken)
+        above = range(max(taken, default=0) + 1, 2**63)
+        yield from (n for n in itertools.chain(above, range(1, 2**63)) if n not in taken)
 
     def mask_of(self, index: int) -> dict[str, Any] | None:
         """Return the code of an annotation's mask; None where it has no pixel."""
         entry = self.data["annotations"][index]
-        image = self._image_of[entry["image_id"]]
+        image = self.image_of[entry["image_id"]]
         code, _ = read_mask(entry.get("segmentation"), image["height"], image["width"])
         return code if code is not None and rle.area_px(code) else None
 
@@ -172,12 +218,28 @@ class _Repair:
         self.changes.append({
             "list": key,
             "index": self._origin[key][index],
-            "id": entry.get("id") if isinstance(entry, dict) else None,
+            "id": _loggable(entry.get("id")) if isinstance(entry, dict) else None,
             "kind": kind,
             "change": change,
-            "before": before,
+            "before": _loggable(before),
             "after": after,
         })
+
+
+def _turn(finding: Finding) -> int:
+    return (finding.kind in _LAST) - (finding.kind in _FIRST)
+
+
+def _loggable(value: Any) -> Any:
+    """Return ``value``, or a short text where it nests too deep to be written as JSON."""
+    level = [value]
+    for _ in range(_MOST_NESTED):
+        parts = [v.values() if isinstance(v, dict) else v for v in level
+                 if isinstance(v, (dict, list))]  # fmt: skip
+        level = [v for part in parts for v in part if isinstance(v, (dict, list))]
+        if not level:
+            return value
+    return short(value)
 
 
 def _drop(repair: _Repair, kind: str, key: str, index: int) -> None:
@@ -186,7 +248,11 @@ def _drop(repair: _Repair, kind: str, key: str, index: int) -> None:
 
 def _category_id_twice(repair: _Repair, kind: str, key: str, index: int) -> None:
     entry = repair.data[key][index]
-    first = next(e for _, e in repair.entries(key) if e.get("id") == entry["id"])
+    first = next(
+        e for at, e in repair.entries(key) if repair.stays(key, at) and e.get("id") == entry["id"]
+    )
+    if first is entry:
+        return
     if first["name"] == entry["name"]:
         repair.drop(kind, key, index)
         return
@@ -198,7 +264,14 @@ def _category_id_twice(repair: _Repair, kind: str, key: str, index: int) -> None
 
 def _category_name_twice(repair: _Repair, kind: str, key: str, index: int) -> None:
     entry = repair.data[key][index]
-    first = next(e for _, e in repair.entries(key) if e.get("name") == entry["name"])
+    if not repair.stays(key, index):
+        return
+    first = next(
+        e for at, e in repair.entries(key)
+        if repair.stays(key, at) and e.get("name") == entry["name"]
+    )  # fmt: skip
+    if first is entry:
+        return
     for at, annotation in repair.entries("annotations"):
         if annotation.get("category_id") == entry["id"]:
             change = "the first id of the name"
@@ -208,32 +281,45 @@ def _category_name_twice(repair: _Repair, kind: str, key: str, index: int) -> No
 
 def _category_misspelt(repair: _Repair, kind: str, key: str, index: int) -> None:
     name = intended(repair.data[key][index]["name"])
-    repair.put(kind, key, index, "name", name, "the nearest name")
+    repair.put(kind, key, index, "name", name, "the name of the class")
 
 
 def _image_id_twice(repair: _Repair, kind: str, key: str, index: int) -> None:
-    entry = repair.data[key][index]
-    same = [(at, e) for at, e in repair.entries(key) if e.get("id") == entry["id"]]
-    if len({(e.get("file_name"), e.get("height"), e.get("width")) for _, e in same}) == 1:
-        repair.drop(kind, key, index)
-    else:
-        for at, _ in same:
-            repair.drop(kind, key, at)
+    """Keep one entry of one photo; where there are two photos, nobody knows whose masks these are.
+
+    Entries without a size are gone by now, but one that names another photo still counts.
+    """
+    same = repair.images_of_id.pop(repair.data[key][index]["id"], [])  # settled once for all
+    entries = [repair.data[key][at] for at in same]
+    named = [e for e in entries if "file_name" not in image_faults(e)]
+    names = {os.path.normpath(e["file_name"]) for e in named}
+    sizes = {(e["height"], e["width"]) for e in entries if not image_faults(e)}
+    left = [at for at in same if repair.stays(key, at)]
+    for at in left if len(names) > 1 or len(sizes) > 1 else left[1:]:
+        repair.drop(kind, key, at)
 
 
 def _file_name_twice(repair: _Repair, kind: str, key: str, index: int) -> None:
     entry = repair.data[key][index]
     name = os.path.normpath(entry["file_name"])
-    first = next(
-        e for _, e in repair.entries(key)
-        if isinstance(e.get("file_name"), str) and os.path.normpath(e["file_name"]) == name
-    )  # fmt: skip
-    if all(first.get(side) == entry[side] for side in ("height", "width")):
-        for at, annotation in repair.entries("annotations"):
-            if annotation.get("image_id") == entry["id"]:
+    same = repair.images_of_name[name]
+    while same and not repair.stays(key, same[0]):
+        same.pop(0)
+    if not repair.stays(key, index) or same[0] == index:
+        return
+    first = repair.data[key][same[0]]
+    if all(first[side] == entry[side] for side in ("height", "width")):
+        moved = repair.annotations_of.pop(entry["id"], [])
+        for at in moved:
+            if repair.stays("annotations", at):
                 change = "the first image of the photo"
                 repair.put(kind, "annotations", at, "image_id", first["id"], change)
+        repair.annotations_of.setdefault(first["id"], []).extend(moved)
     repair.drop(kind, key, index)
+
+
+def _iscrowd(repair: _Repair, kind: str, key: str, index: int) -> None:
+    repair.put(kind, key, index, "iscrowd", 0, "an instance")
 
 
 def _annotation_id_twice(repair: _Repair, kind: str, key: str, index: int) -> None:
@@ -250,7 +336,7 @@ def _attribute_unknown(repair: _Repair, kind: str, key: str, index: int) -> None
 def _polygons(repair: _Repair, kind: str, key: str, index: int) -> None:
     """Keep the polygons that can be drawn, each within the frame; without any, drop."""
     entry = repair.data[key][index]
-    image = repair._image_of[entry["image_id"]]
+    image = repair.image_of[entry["image_id"]]
     size_hw = image["height"], image["width"]
     kept = []
     for polygon in entry["segmentation"] if isinstance(entry["segmentation"], list) else ():
@@ -331,4 +417,5 @@ ACTIONS: dict[str, Callable[[_Repair, str, str, int], None]] = {
     "file name twice": _file_name_twice,
     "annotation id twice": _annotation_id_twice,
     "attribute unknown": _attribute_unknown,
+    "iscrowd malformed": _iscrowd,
 }  # fmt: skip

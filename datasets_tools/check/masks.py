@@ -15,7 +15,7 @@ from tqdm import tqdm
 from datasets_tools.pairs import MIN_INSTANCE_PX
 from fashion_mmdet.core import rle
 
-from .annotations import Survey, is_id, is_number, not_finite
+from .annotations import Survey, is_crowd, is_id, is_number, not_finite, short
 from .polygons import faults_of
 
 #: Two masks of one category that share more than this (IoU) are likely one instance.
@@ -152,11 +152,11 @@ def _look_at_box(
     box = entry.get("bbox")
     kind = message = ""
     if not_finite(box):
-        kind, message = "number not finite", f"finite numbers as box expected, got {box}."
+        kind, message = "number not finite", f"finite numbers as box expected, got {short(box)}."
     elif box is None:
         kind, message = "box missing", "a bbox expected, got none."
     elif not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        kind, message = "box malformed", f"[x, y, width, height] expected, got {str(box)[:60]}."
+        kind, message = "box malformed", f"[x, y, width, height] expected, got {short(box)}."
     elif box[2] < 1 or box[3] < 1:
         kind, message = "box without area", f"at least 1 x 1 px expected, got {box}."
     else:
@@ -190,7 +190,7 @@ def _look_at_area(survey: Survey, index: int, mask: Mask | None) -> None:
     entry = survey.data["annotations"][index]
     area = entry.get("area")
     wanted = f"{mask.area_px} px" if mask else "a number of px"
-    got = f"{wanted} expected, got {str(area)[:40]}."
+    got = f"{wanted} expected, got {short(area)}."
     if not_finite(area):
         survey.add("number not finite", f"area: {got}", "annotations", index)
     elif area is None:
@@ -211,24 +211,26 @@ def _look_at_area(survey: Survey, index: int, mask: Mask | None) -> None:
 
 def _look_at_pairs(survey: Survey, masks: list[Mask]) -> None:
     """Compare the masks of one image: the same pixels, or nearly."""
-    first_of: dict[tuple[int, str], Mask] = {}
-    first_of_pixels: dict[str, Mask] = {}
+    first_of: dict[tuple[int, bool, str], Mask] = {}
+    first_of_pixels: dict[tuple[bool, str], Mask] = {}
     distinct = []
     names = survey.category_names
     for mask in masks:
-        first = first_of.setdefault((mask.category_id, mask.code["counts"]), mask)
+        # A crowd over the pixels of an instance says something else than the instance.
+        crowd = is_crowd(survey.data["annotations"][mask.index])
+        first = first_of.setdefault((mask.category_id, crowd, mask.code["counts"]), mask)
         if first is not mask:
             message = f"each mask once expected, got that of annotations[{first.index}] again."
             survey.add("mask twice", message, "annotations", mask.index)
             continue
-        other = first_of_pixels.setdefault(mask.code["counts"], mask)
+        other = first_of_pixels.setdefault((crowd, mask.code["counts"]), mask)
         if other is not mask:
             message = (
                 f"one category for these pixels expected, got {names[mask.category_id]!r} here "
                 f"and {names[other.category_id]!r} at annotations[{other.index}]."
             )
             survey.add("mask with two categories", message, "annotations", mask.index)
-        if not survey.data["annotations"][mask.index].get("iscrowd"):
+        if not crowd:
             distinct.append(mask)
     distinct.sort(key=lambda mask: mask.category_id)
     for _, group in itertools.groupby(distinct, key=lambda mask: mask.category_id):

@@ -20,7 +20,7 @@ from datasets_tools.photos import Photo, PhotoFinder
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import inside
 
-from .annotations import Survey
+from .annotations import Survey, decodable
 
 _EXIF_ORIENTATION = 0x0112
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -112,7 +112,7 @@ def _look(path: Path, image: dict) -> tuple[list[tuple[str, str]], int]:
 
 def _missing(path: Path) -> str:
     message = "a photo of this name expected, found none"
-    others = sorted(p.name for p in path.parent.glob(f"{_escaped(path.stem)}.*"))
+    others = sorted(decodable(p.name) for p in path.parent.glob(f"{_escaped(path.stem)}.*"))
     return f"{message}. There is {', '.join(others[:3])}." if others else f"{message}."
 
 

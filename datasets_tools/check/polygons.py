@@ -6,21 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from .annotations import not_finite
+from .annotations import is_number, not_finite
 
 #: How far beyond the frame a point may lie: annotation tools round outwards.
 FRAME_PX = 1.0
-# Rows of the table of edge pairs looked at in one go: bounds memory for polygons of any size.
+#: Whether a polygon of more points crosses itself is not looked at: time grows with their square.
+MOST_POINTS = 5000
+# Edges that are compared with as many others in one go: bounds memory.
 _BLOCK = 256
+# Beyond any photo; squares of larger numbers would leave the range of a double.
+_FAR_PX = 1e12
 
 
 def faults_of(polygon: Any, height_px: int, width_px: int) -> list[tuple[str, str]]:
     """Return (kind, message) for all that is wrong with one polygon ``[x0, y0, x1, y1, ...]``."""
     if not_finite(polygon):
         return [("number not finite", "finite points expected, got NaN or infinity.")]
-    is_list = isinstance(polygon, list) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) for v in polygon
-    )
+    is_list = isinstance(polygon, list) and all(map(is_number, polygon))
     if not is_list or len(polygon) % 2:
         got = f"{len(polygon)} numbers" if is_list else type(polygon).__name__
         message = f"[x0, y0, x1, y1, ...] as polygon expected, got {got}."
@@ -36,8 +38,12 @@ def faults_of(polygon: Any, height_px: int, width_px: int) -> list[tuple[str, st
             f"points within {width_px} x {height_px} px (width x height) expected, got one "
             f"{beyond:.1f} px outside.",
         ))
+    points_N2 = points_N2.clip(-_FAR_PX, _FAR_PX)
     if _shares_a_line(points_N2):
         faults.append(("polygon degenerate", "an area expected, got points on one line."))
+    elif len(points_N2) > MOST_POINTS:
+        message = f"at most {MOST_POINTS:,} expected, got {len(points_N2):,}."
+        faults.append(("polygon of many points", message))
     elif crosses_itself(points_N2):
         faults.append(("polygon crosses itself", "edges that do not cross expected."))
     return faults
@@ -56,14 +62,26 @@ def _shares_a_line(points_N2: np.ndarray) -> bool:
 
 def crosses_itself(points_N2: np.ndarray) -> bool:
     """Return whether two edges of a closed polygon cross; edges that merely touch do not."""
-    ends_N2 = np.roll(points_N2, -1, axis=0)
-    for start in range(0, len(points_N2), _BLOCK):
-        a, b = points_N2[start : start + _BLOCK, None], ends_N2[start : start + _BLOCK, None]
-        apart = _side(a, b, points_N2) * _side(a, b, ends_N2) < 0
-        across = _side(points_N2, ends_N2, a) * _side(points_N2, ends_N2, b) < 0
-        if (apart & across).any():
+    edges_N22 = np.stack([points_N2, np.roll(points_N2, -1, axis=0)], axis=1)
+    starts = range(0, len(edges_N22), _BLOCK)
+    blocks = [edges_N22[start : start + _BLOCK] for start in starts]
+    low_B2 = np.array([block.min(axis=(0, 1)) for block in blocks])
+    high_B2 = np.array([block.max(axis=(0, 1)) for block in blocks])
+    for i, block in enumerate(blocks):
+        # Edges can cross only where the boxes around their blocks meet.
+        meets_B = ((low_B2 <= high_B2[i]) & (high_B2 >= low_B2[i])).all(axis=1)
+        if any(_cross(block, blocks[j]) for j in np.flatnonzero(meets_B) if j >= i):
             return True
     return False
+
+
+def _cross(some_N22: np.ndarray, others_M22: np.ndarray) -> bool:
+    """Return whether an edge of the one array crosses an edge of the other."""
+    a, b = some_N22[:, None, 0], some_N22[:, None, 1]
+    c, d = others_M22[:, 0], others_M22[:, 1]
+    apart = _side(a, b, c) * _side(a, b, d) < 0
+    across = _side(c, d, a) * _side(c, d, b) < 0
+    return bool((apart & across).any())
 
 
 def _side(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

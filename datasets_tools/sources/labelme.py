@@ -17,8 +17,9 @@ import argparse
 import base64
 import binascii
 import io
-import math
 import os
+import reprlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,11 @@ from datasets_tools.source import SourceImage, SourceMask, add_source_arguments,
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError, MaskError
 from fashion_mmdet.core.files import looked_up_from, read_json
+
+#: Run lengths count pixels in 31 bits.
+_MOST_PX = 2**31 - 1
+#: Of a coordinate: JSON can spell a whole number that no float holds.
+_LARGEST = sys.float_info.max
 
 
 def label_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -102,6 +108,12 @@ def _size(data: dict[str, Any], where: str) -> tuple[int, int] | None:
             "size",
             f"{where}: imageHeight and imageWidth in whole pixels expected, got {height_px!r} and "
             f"{width_px!r}. Mend the file.",
+        )
+    if height_px * width_px > _MOST_PX:
+        raise BadRow(
+            "size",
+            f"{where}: a photo of at most {_MOST_PX} pixels expected, got imageHeight x imageWidth "
+            f"{_short(height_px)} x {_short(width_px)}. Mend the file.",
         )
     return height_px, width_px
 
@@ -240,12 +252,13 @@ def _flags(objects: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _is_point(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _LARGEST
+        for v in value
     )
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

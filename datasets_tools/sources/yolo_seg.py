@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,6 +45,18 @@ _CLASS = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases: by them, a file of a few lines says a list of billions."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, f"the alias *{event.anchor}; write out what it means", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+
 def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
     """Return number -> name of the classes in a ``data.yaml``.
 
@@ -52,7 +65,7 @@ def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            data = yaml.safe_load(stream)
+            data = yaml.load(stream, _PlainLoader)  # noqa: S506, it is a SafeLoader
     except FileNotFoundError:
         raise FashionError(
             f"{path}: a data.yaml expected, found no file. Check the path.{looked_up_from(path)}"
@@ -170,7 +183,7 @@ def _mask(
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

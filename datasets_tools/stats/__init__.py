@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import (
     atomic_open,
+    read_json,
     refuse_overwrite,
     refuse_own_input,
     write_json,
@@ -84,16 +86,19 @@ def write(
     said = list(summary.notes(measured, splits))
     # The page comes last, so one that is there belongs to plots that are there.
     (out / "index.html").unlink(missing_ok=True)
-    for key in _KEYS:
-        for path in _plot_paths(out, key):
-            path.unlink(missing_ok=True)
+    for path in _earlier_plots(out):
+        path.unlink(missing_ok=True)
     sections = []
     for key, name, text, draw in _drawings(measured, found):
         for path, theme in zip(_plot_paths(out, key), (style.LIGHT, style.DARK), strict=True):
             with style.use(theme):
                 size_px = _save(draw(theme), path)
         sections.append(page.Section(key, name, text, size_px))
-    write_json(out / "stats.json", summary.as_json(measured, found), indent=1)
+    drawn = [
+        path.relative_to(out).as_posix() for s in sections for path in _plot_paths(out, s.key)
+    ]
+    numbers = {**summary.as_json(measured, found), "plots": drawn}
+    write_json(out / "stats.json", numbers, indent=1)
     table = found["classes"]
     shown = [("All classes", "Areas are medians; small, medium and large as COCO counts them.",
               page.class_rows(table))]  # fmt: skip
@@ -114,6 +119,24 @@ def write(
 
 def _plot_paths(out: Path, key: str) -> tuple[Path, Path]:
     return out / "plots" / f"{key}.png", out / "plots" / f"{key}.dark.png"
+
+
+def _earlier_plots(out: Path) -> list[Path]:
+    """Return the plots that an earlier run wrote by its ``stats.json``; others are the user's."""
+    try:
+        said = read_json(out / "stats.json")
+    except FashionError:  # none, or half a disk's fault: then nothing is known to be ours
+        return []
+    listed = said.get("plots") if isinstance(said, dict) else None
+    if not isinstance(listed, list):
+        return []
+    own = (path for key in _KEYS for path in _plot_paths(out, key))
+    return [path for path in own if path.relative_to(out).as_posix() in listed]
+
+
+def _as_text(path: str) -> str:
+    """Return a path as whole characters: one may have bytes that are no UTF-8, pages may not."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _save(drawn: Figure, path: Path) -> tuple[int, int]:
@@ -160,23 +183,24 @@ def run(args: argparse.Namespace) -> int:
     """Measure, draw and write as ``args`` say; return the exit code."""
     out = Path(args.out)
     written = [out / "index.html", out / "stats.json"]
-    written += [path for key in _KEYS for path in _plot_paths(out, key)]
+    keys = [key for key in _KEYS if key != "splits" or args.split]
+    written += [path for key in keys for path in _plot_paths(out, key)]
     sweep(*written)
     for path in written:
         refuse_own_input(path, args.annotations, *args.split)
-    refuse_overwrite(out / "index.html", args.force)
-    refuse_overwrite(out / "stats.json", args.force)
+        refuse_overwrite(path, args.force)
     measured = tables.measure(read_coco(args.annotations), args.annotations, progress=True)
     splits: dict[str, tables.Measured] = {}
     for path in args.split:
-        if Path(path).stem in splits:
+        name = _as_text(Path(path).stem)
+        if name in splits:
             raise FashionError(
                 f"--split: files of different names expected, got {Path(path).name} twice. "
                 "Rename one."
             )
-        splits[Path(path).stem] = tables.measure(read_coco(path), path, progress=True)
+        splits[name] = tables.measure(read_coco(path), path, progress=True)
     found = summary.compute(measured, splits, args.anchors, tuple(args.size))
-    said = write(measured, splits, found, out, Path(args.annotations).name)
+    said = write(measured, splits, found, out, _as_text(Path(args.annotations).name))
     for note in said:
         say(f"note: {note}")
     n_absent = int((found["classes"].instances == 0).sum())

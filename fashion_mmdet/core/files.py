@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,8 +39,49 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
     Raises:
         FashionError: if ``path`` is there and no regular file (a folder, a device, a pipe).
     """
+    with atomic_open_many([path], mode) as (stream,):
+        yield stream
+
+
+@contextlib.contextmanager
+def atomic_open_many(
+    paths: Iterable[str | os.PathLike[str]], mode: str = "w"
+) -> Iterator[list[IO[Any]]]:
+    """As :func:`atomic_open`, of files that belong together: all are new or none is.
+
+    The bytes of every file are on the disk before the first is renamed, so that a full disk leaves
+    all the older ones. Only a kill amid the renames, which write nothing, can part them.
+
+    Args:
+        paths: the files to write, each another.
+        mode: as of :func:`atomic_open`, of all.
+
+    Raises:
+        FashionError: as :func:`atomic_open` does.
+    """
     if mode not in ("w", "wb"):
         raise ValueError(f"atomic_open: mode 'w' or 'wb' expected, got {mode!r}.")
+    with contextlib.ExitStack() as stack:
+        parts = [stack.enter_context(_part_beside(path, mode)) for path in paths]
+        yield [stream for stream, _, _ in parts]
+        for stream, _, _ in parts:
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
+        for _, name, target in parts:
+            os.replace(name, target)
+    for folder in dict.fromkeys(target.parent for _, _, target in parts):
+        _fsync_folder(folder)
+
+
+@contextlib.contextmanager
+def _part_beside(
+    path: str | os.PathLike[str], mode: str
+) -> Iterator[tuple[IO[Any], str, Path]]:
+    """Open a temporary file beside ``path``; on an exception it is closed and removed.
+
+    Yields its stream, its name, and the name that it is to have.
+    """
     target = Path(os.path.realpath(path))
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(target).st_mode):
@@ -56,16 +97,16 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
         encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
-        with os.fdopen(fd, mode, encoding=encoding, newline=newline) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, target)
+        stream = os.fdopen(fd, mode, encoding=encoding, newline=newline)
+        try:
+            yield stream, name, target
+        finally:
+            with contextlib.suppress(OSError):  # a full disk has been told of by then
+                stream.close()
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
-    _fsync_folder(target.parent)
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -126,6 +167,14 @@ def read_json(path: str | os.PathLike[str]) -> Any:
             f"{path}: numbers that fit a computer expected, got one of thousands of digits. "
             "Is the file damaged?"
         ) from None
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""Return ``path`` as text that UTF-8 can hold; a byte that is none of it becomes ``\udcff``.
+
+    For what is written of a path: a system may name a file by any bytes, JSON may not.
+    """
+    return os.fspath(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def looked_up_from(path: str | os.PathLike[str]) -> str:

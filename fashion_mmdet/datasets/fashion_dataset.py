@@ -112,9 +112,10 @@ class FashionDataset(CocoDataset):
     def _refuse_stale_cache(self, info: Any) -> None:
         """Refuse a cache (``fashion data cache``) of annotations that were changed after it."""
         made_from = info.get("cached_from") if isinstance(info, dict) else None
-        if not isinstance(made_from, dict):
-            return
         folder = osp.realpath(osp.dirname(self.ann_file))
+        # Without the ledger of a cache beside it, it is another file that took the info along.
+        if not isinstance(made_from, dict) or not osp.isfile(osp.join(folder, "photos.jsonl")):
+            return
         source = osp.normpath(osp.join(folder, str(made_from.get("annotations"))))
         if not osp.isfile(source):  # the cache alone was copied to this machine
             self._log(f"a cache of {source}, which is not here to compare with.", "warn")

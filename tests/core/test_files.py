@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import (
     atomic_open,
+    atomic_open_many,
     inside,
     read_json,
     refuse_overwrite,
@@ -34,6 +36,27 @@ def test_atomic_open_binary_mode_takes_bytes(tmp_path):
     with atomic_open(tmp_path / "a", "wb") as stream:
         stream.write(b"\r\n\xff")
     assert (tmp_path / "a").read_bytes() == b"\r\n\xff"
+
+
+def test_atomic_open_many_one_that_fails_at_its_end_leaves_all_older_files(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text("older")
+    fsync, calls = os.fsync, []
+
+    def full_at_the_third(fd):
+        calls.append(fd)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", full_at_the_third)
+    for is_full in (True, False):
+        with contextlib.suppress(OSError), atomic_open_many(paths) as streams:
+            for stream, path in zip(streams, paths, strict=True):
+                stream.write(path.name)
+        found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+        assert found == {name: "older" if is_full else name for name in "abc"}
 
 
 def test_atomic_open_before_the_exit_shows_the_older_file(tmp_path):

@@ -390,3 +390,15 @@ def test_real_fashionpedia_sample_maps_by_name(shared_dir: Path) -> None:
     assert found == expected
     # Its ids are those of an older order: by id, sleeves (32) would become pockets.
     assert any(CLASSES[a["category_id"]] != name_of[a["category_id"]] for a in raw["annotations"])
+
+
+@pytest.mark.parametrize("is_cache", [False, True])
+def test_stale_cache_is_told_by_its_ledger_alone(build, tmp_path: Path, is_cache: bool) -> None:
+    content = coco([(1, "dress")], [annotation(1, 1, square(2, 2))])
+    content["info"] = {"cached_from": {"annotations": "ann.json", "sha256": "of another file"}}
+    if is_cache:
+        (tmp_path / "photos.jsonl").write_text("")
+        with pytest.raises(AnnotationError, match="one of an earlier state"):
+            build(content)
+    else:
+        assert len(build(content)) == 1

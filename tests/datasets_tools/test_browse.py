@@ -252,6 +252,50 @@ def test_write_page_photos_in_its_own_folder_are_not_touched(tmp_path):
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize("linked", ["page_files", "page_files/large", "page_files/thumb"])
+def test_write_page_folder_that_is_a_link_is_refused_and_nothing_removed(linked, tmp_path):
+    mine = photo(tmp_path / "photos/000001.jpg")
+    photo(tmp_path / "other/1.jpg")
+    link = tmp_path / "out" / linked
+    link.parent.mkdir(parents=True)
+    link.symlink_to(mine.parent)
+    for images_dir in (mine.parent, tmp_path / "other"):
+        with pytest.raises(FashionError, match="a folder of the page expected, got a link"):
+            browse.write_page(coco_of(1), images_dir, tmp_path / "out")
+    assert mine.is_file()
+
+
+def test_write_page_jpegs_that_no_page_has_named_stay(photos, tmp_path):
+    mine = photo(tmp_path / "out/page_files/large/7.jpg")
+    browse.write_page(coco_of(1), photos, tmp_path / "out")
+    assert mine.is_file()
+
+
+@pytest.mark.parametrize("stated_hw", [(46_340, 46_340), (6000, 6000), (8000, 30_000)])
+def test_write_page_masks_at_a_size_beyond_reason_are_not_decoded(
+    stated_hw, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(rle, "decode", lambda code: pytest.fail(f"decoded {code['size']}"))
+    coco = coco_of(1, (shoe(),))
+    coco["images"][0] |= {"height": stated_hw[0], "width": stated_hw[1]}
+    page = browse.write_page(coco, photos, tmp_path / "out")
+    (entry,) = data_of(page)["photos"]
+    assert f"{HW[0]} x {HW[1]} (height x width), the file says" in entry["fault"]
+    assert f"{stated_hw[0]} x {stated_hw[1]}: masks of that size are not drawn" in entry["fault"]
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, float("inf"), float("nan"), "1"], ids=["401 digits", "inf", "nan", "text"]
+)
+def test_write_page_box_of_no_usable_number_is_no_box(value, photos, tmp_path):
+    page = browse.write_page(
+        coco_of(1, (shoe(segmentation=None, bbox=[1, 2, value, 4]),)), photos, tmp_path / "out"
+    )
+    (shape,) = data_of(page)["photos"][0]["shapes"]
+    assert shape["fault"] == "no mask" and data_of(page, "paths") == [[""]]
+
+
+
 def test_browse_with_findings_and_limit_writes_the_page(photos, tmp_path, capsys):
     path, found, out = tmp_path / "all.json", tmp_path / "found.json", tmp_path / "out"
     path.write_text(json.dumps(coco_of(3, (shoe(),))))

@@ -372,9 +372,12 @@ def test_cache_of_other_settings_is_refused_and_force_makes_it_anew(data: Path) 
 
 
 def test_folder_of_other_things_is_refused_and_untouched(data: Path) -> None:
-    with pytest.raises(FashionError, match="a new folder or a cache expected, found annotations"):
-        make(data, out=data)
-    assert sorted(p.name for p in data.iterdir()) == ["annotations", "train"]
+    mine = data / "other" / "mine.txt"
+    mine.parent.mkdir()
+    mine.touch()
+    with pytest.raises(FashionError, match="a new folder or a cache expected, found mine"):
+        make(data, out=mine.parent)
+    assert [p.name for p in mine.parent.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX'")
@@ -437,3 +440,38 @@ def test_option_out_of_range_is_wrong_usage(data: Path, given: list[str]) -> Non
     with pytest.raises(SystemExit) as stopped:
         fashion(words(data, *given))
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize("inside", ["annotations", "photos", "link"])
+def test_cache_of_what_lies_in_it_is_refused_and_nothing_removed(data: Path, inside: str) -> None:
+    make(data)
+    out = data / "cache"
+    (data / "link.json").symlink_to(out / "train.json")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    annotations = {"annotations": out / "train.json", "link": data / "link.json"}
+    images_dir = out / "photos" if inside == "photos" else data / "train"
+    source_path = annotations.get(inside, data / "annotations/train.json")
+    with pytest.raises(FashionError, match="a folder without the input expected"):
+        make_cache(source_path, images_dir, out, Settings((40, 20), "png"), force=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_photo_of_two_spellings_stays_when_one_is_left(data: Path) -> None:
+    coco = source(data)
+    write(data, {**coco, "images": [*coco["images"], {**coco["images"][0], "id": 9,
+                                                      "file_name": "./a.jpg"}]})  # fmt: skip
+    make(data)
+    write(data, coco)
+    make(data)
+    names = [image["file_name"] for image in cached(data)["images"]]
+    assert all((data / "cache" / name).is_file() for name in names)
+
+
+def test_annotations_of_a_name_that_is_no_utf8_are_cached(data: Path) -> None:
+    path = data / os.fsdecode(b"caf\xe9.json")
+    try:
+        path.write_text(json.dumps(source(data)))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    make_cache(path, data / "train", data / "cache", PNG)
+    assert cached(data)["info"]["cached_from"]["annotations"] == "../caf\ufffd.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,46 @@ def test_check_html_shows_the_photos_with_findings(faulty, capsys):
     assert "Use --force" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "same.json", "--fix", "./same.json"],
+        ["--json", "same.json", "--fix", "link.json"],
+        ["--json", "x.json.changes.json", "--fix", "x.json"],
+        ["--json", "page/index.html", "--images", "photos", "--html", "page"],
+        ["--fix", "page/sheet.jpg", "--images", "photos", "--html", "page"],
+    ],
+)
+def test_check_two_outputs_of_one_name_are_refused(faulty, words, capsys):
+    Path("link.json").symlink_to("same.json")
+    assert run(faulty, *words, "--force") == 1
+    assert "a file of its own for each output expected" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == ["ann.json", "link.json", "photos"]
+
+
+@pytest.mark.parametrize("name", ["index.html", "sheet.jpg"])
+def test_check_html_over_files_of_the_user_needs_force(faulty, name, capsys):
+    mine = Path("page") / name
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert run(faulty, "--images", "photos", "--html", "page") == 1
+    assert "Use --force" in capsys.readouterr().err
+    assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1
+
+
+def test_check_html_over_its_own_input_is_refused(faulty, capsys):
+    Path("page").mkdir()
+    Path("page/sheet.jpg").symlink_to("../ann.json")
+    assert run(faulty, "--images", "photos", "--html", "page", "--force") == 1
+    assert "another file than the input" in capsys.readouterr().err
+
+
+def test_check_html_of_a_box_of_400_digits_is_written(faulty):
+    faulty.fault("box malformed", bbox=[1, 2, 10**400, 4])
+    run(faulty, "--images", "photos", "--html", "page")
+    assert Path("page/index.html").is_file()
+
+
 def test_check_without_config_imports_no_torch(faulty):
     Path("ann.json").write_text(json.dumps(faulty.coco))
     code = (
@@ -134,3 +175,30 @@ def test_check_without_config_imports_no_torch(faulty):
         "\nassert code == 0 and 'torch' not in sys.modules, code"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_check_fix_with_most_photos_missing_is_refused(faulty, capsys):
+    Path("wrong").mkdir()
+    assert run(faulty, "--images", "wrong", "--fix", "out.json") == 1
+    assert "1 of 1 missing, which would be removed. Is --images right?" in capsys.readouterr().err
+    assert not list(Path().glob("out*"))
+
+
+def test_check_fix_with_a_photo_in_two_missing_removes_it(faulty):
+    faulty.photo_fault("photo missing").unlink()
+    assert run(faulty, "--images", "photos", "--fix", "out.json") == 1
+    assert [image["id"] for image in json.loads(Path("out.json").read_text())["images"]] == [1]
+
+
+def test_check_json_of_file_names_that_are_no_utf8_is_written(faulty):
+    name = os.fsdecode(b"ann\xff.json")
+    faulty.photo_fault("photo missing").rename(os.fsdecode(b"photos/002.\xff"))
+    try:
+        Path(name).write_text(json.dumps(faulty.coco))
+    except OSError:
+        pytest.skip("the file system takes names of UTF-8 alone")
+    words = ["data", "check", name, "--images", "photos", "--json", "f.json"]
+    assert run_command(main, words) == 1
+    found = json.loads(Path("f.json").read_text(encoding="utf-8"))
+    assert found["file"] == "ann\ufffd.json"
+    assert "There is 002.\ufffd." in found["findings"][0]["message"]

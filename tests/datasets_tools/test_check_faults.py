@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -153,6 +156,55 @@ def test_crosses_itself_far_along_a_long_polygon_is_found():
     assert not crosses_itself(circle)
     circle[[1400, 1410]] = circle[[1410, 1400]]
     assert crosses_itself(circle)
+
+
+def spiral(n_points: int) -> np.ndarray:
+    """A band that winds inwards: the boxes of its parts all meet, its edges never cross."""
+    turn = np.linspace(2 * np.pi, 40 * np.pi, n_points // 2)
+    outer = np.stack([np.cos(turn), np.sin(turn)], axis=1) * turn[:, None]
+    return np.concatenate([outer, outer[::-1] * (1 - 1 / turn[::-1, None])]) + 200
+
+
+def test_crosses_itself_of_the_most_points_takes_little_memory_and_time():
+    points = spiral(5000)
+    tracemalloc.start()
+    start = time.process_time()
+    assert not crosses_itself(points)
+    assert time.process_time() - start < 20
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_polygon_of_many_points_is_noted_and_not_compared():
+    start = time.process_time()
+    faults = faults_of(spiral(100_000).ravel().tolist(), 400, 400)
+    assert [kind for kind, _ in faults] == ["polygon of many points"]
+    assert time.process_time() - start < 3
+    assert faults_of(spiral(5000).ravel().tolist(), 400, 400) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (10**400, "segmentation malformed"),
+        (-(10**30), "segmentation malformed"),
+        (1e300, "polygon out of frame"),
+        (-1.7e308, "polygon out of frame"),
+    ],
+)
+def test_polygon_with_an_absurd_number_is_named_without_a_warning(number, kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, faults = read_mask([[0, 0, number, 0, number, 9, 4, 30]], 60, 80)
+    assert kind in [kind for kind, _ in faults]
+
+
+@pytest.mark.parametrize(("width", "is_found"), [(14, False), (15, True)])
+def test_masks_overlap_begins_above_an_iou_of_0_7(tmp_path, width, is_found):
+    faulty = FaultySet(tmp_path)  # 14 of 20 columns: an IoU of 0.7
+    faulty.mask(faulty.coco["images"][0], square(w=width))
+    found = [kind for kind, _, _ in found_in(write(faulty, tmp_path))]
+    assert found == ["masks overlap"] * is_found
 
 
 def test_polygon_a_pixel_beyond_the_frame_is_no_fault():

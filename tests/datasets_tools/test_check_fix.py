@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 
 import pytest
-from faulty_set import SCALE, SHOE, FaultySet, H, W, square
+from faulty_set import DRESS, SCALE, SHOE, FaultySet, H, W, square
 
 from datasets_tools.check import check
 from datasets_tools.check.annotations import survey_data
 from datasets_tools.check.catalogue import CATALOGUE
-from datasets_tools.check.fix import ACTIONS, Fixed, fix
+from datasets_tools.check.fix import ACTIONS, Fixed, _Repair, fix
 from datasets_tools.check.masks import check_masks
 from fashion_mmdet.core.coco import read_coco
 
@@ -164,3 +165,127 @@ def test_fix_annotation_ids_doubled_are_renumbered_each(faulty):
         faulty.fault("annotation id twice", id=1)
     ids = [a["id"] for a in fixed(faulty.coco).data["annotations"]]
     assert len(set(ids)) == 5 and ids[:2] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["shirt", "hoodie", "cap", "socket", "label", "ring", "cat", "address", "sunglasses", "short",
+     "skort", "snadals"],
+)  # fmt: skip
+def test_fix_category_of_other_letters_keeps_its_name(faulty, name):
+    faulty.fault("category unknown", category_id=77)
+    faulty.coco["categories"].append({"id": 77, "name": name})
+    result = fixed(faulty.coco)
+    assert result.changes == [] and result.data == faulty.coco
+    (unknown,) = [f for f in result.left if f.kind.startswith("category")]
+    assert unknown.kind == "category unknown" and "Did you mean" in unknown.message
+
+
+@pytest.mark.parametrize("name", ["Skirt", " skirt ", "skirt.", "SKIRT", "s-kirt", "_skirt"])
+def test_fix_category_of_other_case_and_punctuation_is_renamed(faulty, name):
+    faulty.fault("category misspelt", category_id=77)
+    faulty.coco["categories"].append({"id": 77, "name": name})
+    assert fixed(faulty.coco).data["categories"][-1] == {"id": 77, "name": "skirt"}
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, False, True])
+def test_fix_iscrowd_of_a_valid_value_changes_nothing(faulty, value):
+    faulty.coco["annotations"][0]["iscrowd"] = value
+    assert fixed(faulty.coco).changes == []
+
+
+@pytest.mark.parametrize("value", [None, 2, "1", [], {}, float("nan")])
+def test_fix_iscrowd_of_another_value_becomes_0_and_keeps_the_mask(faulty, value):
+    faulty.coco["annotations"][0]["iscrowd"] = value
+    (change,) = fixed(faulty.coco).changes
+    assert (change["kind"], change["after"]) == ("iscrowd malformed", 0)
+
+
+@pytest.mark.parametrize("category_id", [SHOE, DRESS])
+def test_fix_crowd_and_instance_of_the_same_pixels_both_stay(faulty, category_id):
+    faulty.coco["annotations"][0]["iscrowd"] = 1
+    faulty.mask(faulty.coco["images"][0], square(), category_id=category_id)
+    result = fixed(faulty.coco)
+    assert result.changes == [] and [finding.kind for finding in result.left] == ["crowd"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1), (1, 2, 0)])
+def test_fix_photo_that_shares_a_name_with_an_ambiguous_image_keeps_its_mask(faulty, order):
+    images = [faulty.coco["images"][0], faulty.image(id=1), faulty.image(id=2)]
+    images[2]["file_name"] = images[0]["file_name"]
+    mask = faulty.mask(images[2], square(y=35))
+    faulty.coco["images"] = [images[at] for at in order]
+    result = fixed(faulty.coco)
+    assert [image["id"] for image in result.data["images"]] == [2]
+    assert result.data["annotations"] == [mask]
+
+
+@pytest.mark.parametrize("size", [{}, {"height": float("nan"), "width": W}])
+def test_fix_image_without_a_size_before_two_of_its_photo_unites_the_whole_ones(faulty, size):
+    name = faulty.coco["images"][0]["file_name"]
+    faulty.mask(faulty.image(file_name=name), square(y=35))
+    faulty.coco["images"].insert(0, {"id": 9, "file_name": name, **size})
+    result = fixed(faulty.coco)
+    assert [image["id"] for image in result.data["images"]] == [1]
+    assert [a["image_id"] for a in result.data["annotations"]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("has_name", [False, True])
+def test_fix_image_without_a_size_beside_its_whole_twin_goes_alone(faulty, at, has_name):
+    stub = {"id": 1, **({"file_name": "001.jpg"} if has_name else {})}
+    faulty.coco["images"].insert(at, stub)
+    faulty.coco["annotations"][0].pop("bbox")
+    result = fixed(faulty.coco)
+    assert [image.get("height") for image in result.data["images"]] == [H]
+    assert [a["bbox"] for a in result.data["annotations"]] == [[10, 10, 20, 20], [40, 10, 20, 20]]
+
+
+def test_fix_image_without_a_size_of_another_photo_leaves_its_twin_untold(faulty):
+    faulty.coco["images"].append({"id": 1, "file_name": "other.jpg"})
+    assert fixed(faulty.coco).data["images"] == []
+
+
+def test_fix_category_without_a_name_before_one_of_its_id_goes_alone(faulty):
+    categories = faulty.coco["categories"]
+    faulty.coco["categories"] = [{"id": SHOE}, *categories, {"id": SHOE, "name": "x"}]
+    result = fixed(faulty.coco)
+    assert [c["name"] for c in result.data["categories"]] == ["shoe", "dress", "x"]
+
+
+def test_fix_category_of_a_shared_id_is_not_merged_by_name(faulty):
+    faulty.coco["categories"] += [{"id": 7, "name": "shoe"}, {"id": 7, "name": "skirt"}]
+    faulty.mask(faulty.image(), square(), category_id=7)
+    assert [a["id"] for a in fixed(faulty.coco).data["annotations"]] == [1, 2]
+
+
+@pytest.mark.parametrize("highest", [1, 2**63 - 1])
+def test_fix_thousands_of_ids_alike_takes_time_in_proportion(faulty, highest):
+    image, (one, _) = faulty.coco["images"][0], faulty.coco["annotations"]
+    n = 6000
+    faulty.coco["images"] = [{**image, "id": number} for number in range(n)] + [
+        {**image, "id": n, "file_name": f"{number}.jpg"} for number in range(n)
+    ]
+    faulty.coco["annotations"] = [
+        {**one, "id": highest, "image_id": number, "category_id": (SHOE, DRESS)[number % 2]}
+        for number in range(n)
+    ]
+    repair, survey = _Repair(faulty.coco), survey_data(faulty.coco, "a.json")
+    start = time.process_time()
+    repair.apply(survey.findings)
+    assert time.process_time() - start < 3
+    assert len({a["id"] for a in repair.data["annotations"]}) == n
+    assert {a["image_id"] for a in repair.data["annotations"]} == {0}
+    assert [image["id"] for image in repair.data["images"]] == [0]
+
+
+@pytest.mark.parametrize("key", ["segmentation", "bbox", "area", "iscrowd", "attribute_ids", "id"])
+def test_fix_value_nested_deeper_than_python_calls_is_logged_short(faulty, key):
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    faulty.coco["annotations"][0][key] = deep
+    survey = survey_data(faulty.coco, "a.json")
+    check_masks(survey, SCALE)
+    result = fix(faulty.coco, survey.findings, "a.json", SCALE)
+    assert result.changes and len(json.dumps(result.changes, indent=1)) < 2000

@@ -335,3 +335,15 @@ def test_ccp_altered_photos_are_near_duplicates_of_themselves(shared_dir: Path, 
             )
     assert min(apart.pop("mirrored")) > dedupe.MAX_DISTANCE  # as the module says
     assert {how: max(bits) for how, bits in apart.items() if max(bits) > dedupe.MAX_DISTANCE} == {}
+
+
+def test_run_folder_whose_name_is_no_utf8_keeps_its_hashes(photos: Path, tmp_path: Path):
+    try:
+        odd = photos.rename(photos.with_name("\udcff"))
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("a file system of UTF-8 alone")
+    kept = tmp_path / "hashes.json"
+    first = hash_photos(odd, NAMES, ledger(), kept)
+    before = kept.stat().st_mtime_ns
+    assert hash_photos(odd, NAMES, ledger(), kept) == first
+    assert kept.stat().st_mtime_ns == before

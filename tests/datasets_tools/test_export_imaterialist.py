@@ -199,3 +199,11 @@ def test_export_other_category_and_old_files_are_refused(coco_path, tmp_path):
     edit(coco_path, lambda coco: coco["categories"][6].update(name="pant"))
     with pytest.raises(OntologyError, match="'pant' .1 annotations.*'pants'"):
         export_imaterialist(coco_path, tmp_path / "train.csv", force=True)
+
+
+@pytest.mark.parametrize("name", ["label_descriptions.json", "link.csv"])
+def test_export_csv_of_the_other_files_name_is_refused(coco_path, tmp_path, name):
+    (tmp_path / "link.csv").symlink_to("label_descriptions.json")
+    with pytest.raises(FashionError, match="the name of a CSV expected"):
+        export_imaterialist(coco_path, tmp_path / name, force=True)
+    assert not (tmp_path / "label_descriptions.json").exists()

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
+from datasets_tools import export_yolo as export_yolo_module
 from datasets_tools.export_yolo import export_yolo
 from datasets_tools.outlines import filled, outline
 from fashion_mmdet.commands import data
@@ -224,3 +225,53 @@ def test_export_yolo_force_replaces_an_export_and_nothing_else(photos_dir, tmp_p
     with pytest.raises(FashionError, match="without the inputs"):
         export_yolo([path], photos_dir, photos_dir, force=True)
     assert (photos_dir / "a.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images/mine.jpg", "images/train/mine.jpg", "images/val/mine.jpg", "images/train/sub/x",
+        "labels/mine.txt", "labels/train/mine.txt", "labels/val/mine.txt", "labels/train/a.json",
+    ],
+)  # fmt: skip
+def test_export_yolo_force_over_files_of_the_user_is_refused(photos_dir, tmp_path, name):
+    path, out = save_coco(tmp_path / "all.json", {"a.jpg": [("dress", RING)]}), tmp_path / "yolo"
+    export_yolo([path], photos_dir, out)
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).write_text("mine")
+    with pytest.raises(FashionError, match="nothing but an earlier export of train"):
+        export_yolo([path], photos_dir, out, force=True)
+    assert (out / name).read_text() == "mine" and (out / "labels/train/a.txt").is_file()
+
+
+def test_export_yolo_force_over_a_split_that_is_not_written_is_refused(photos_dir, tmp_path):
+    paths = [save_coco(tmp_path / f"{split}.json", {name: [("dress", RING)]})
+             for split, name in (("train", "a.jpg"), ("val", "b.png"))]  # fmt: skip
+    out = tmp_path / "yolo"
+    export_yolo(paths, photos_dir, out)
+    with pytest.raises(FashionError, match="images/val: nothing but an earlier export of train"):
+        export_yolo(paths[:1], photos_dir, out, force=True)
+    (out / "labels/train.cache").touch()  # Ultralytics' own
+    export_yolo(paths, photos_dir, out, force=True)
+    assert os.listdir(out / "images/val") == ["b.png"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_export_yolo_out_that_is_a_link_is_refused_before_the_work(photos_dir, tmp_path, there):
+    path, out = save_coco(tmp_path / "all.json", {"a.jpg": [("dress", RING)]}), tmp_path / "yolo"
+    if there:
+        (tmp_path / "far").mkdir()
+    out.symlink_to(tmp_path / "far")
+    with pytest.raises(FashionError, match="a folder to make expected, got a link"):
+        export_yolo([path], photos_dir, out, force=True)
+    assert out.is_symlink()
+
+
+def test_export_yolo_file_that_comes_during_the_work_stays(photos_dir, tmp_path, monkeypatch):
+    path, out = save_coco(tmp_path / "all.json", {"a.jpg": [("dress", RING)]}), tmp_path / "yolo"
+    export_yolo([path], photos_dir, out)
+    mine = out / "images/train/mine.jpg"
+    monkeypatch.setattr(export_yolo_module, "_data_yaml", lambda _: mine.write_text("mine") and "")
+    with pytest.raises(FashionError, match="nothing but an earlier export"):
+        export_yolo([path], photos_dir, out, force=True)
+    assert mine.read_text() == "mine" and not list(tmp_path.glob(".yolo.*"))

@@ -202,3 +202,20 @@ def test_labelme_own_input_and_empty_folder_are_refused(folder):
     path.unlink()
     with pytest.raises(FashionError, match="found none"):
         converted(folder)
+
+
+@pytest.mark.parametrize("keys", [{"shape_type": "polygon"}, {"shape_type": "mask", "mask": ""}])
+@pytest.mark.parametrize("number", [10**400, 10**300, -(10**400)], ids=["huge", "large", "-huge"])
+def test_labelme_number_of_hundreds_of_digits_is_a_bad_row(folder, capsys, keys, number):
+    save(folder, "a", [shape("shoe"), shape(points=[[1, number], [9, 9], [9, 1]], **keys)])
+    assert len(converted(folder)["annotations"]) == 1
+    assert "skipped 1 bad rows" in capsys.readouterr().out
+
+
+def test_labelme_size_beyond_any_photo_is_a_bad_row(folder, capsys):
+    save(folder, "a", [shape()])
+    side = {"imageHeight": 10**7, "imageWidth": 10**7}
+    save(folder, "b", [painted(np.ones((4, 4)), 0, 0)], **side)
+    assert len(converted(folder, "--no-check-photos")["annotations"]) == 1
+    out = capsys.readouterr().out
+    assert "1 size" in out and "at most 2147483647 pixels expected" in out

@@ -229,3 +229,44 @@ def test_merge_own_input_and_old_output_are_kept(a_json, b_json):
         merged(a_json, b_json, "--prefix", a_json)
     with pytest.raises(FashionError, match="--force"):
         data.main(["merge", str(a_json), "--out", str(b_json)])
+
+
+@pytest.mark.parametrize("crowds", [(1, 0), (0, 1)])
+def test_merge_crowd_and_instance_of_the_same_pixels_are_two(tmp_path, crowds):
+    files = [
+        save(tmp_path / f"{name}.json", [image(1, "x.jpg")], [annotation(1, 1, 3, iscrowd=crowd)],
+             {3: "shoe"})
+        for name, crowd in zip("ab", crowds, strict=True)
+    ]  # fmt: skip
+    coco = merged(*files, "--join", tmp_path / "o.json")
+    assert [a["iscrowd"] for a in coco["annotations"]] == list(crowds)
+
+
+def test_merge_other_spelling_of_a_name_is_the_same_photo(tmp_path):
+    files = [
+        save(tmp_path / f"{number}.json", [image(1, name)], [annotation(1, 1, 3)], {3: "shoe"})
+        for number, name in enumerate(["s/x.jpg", "./s//x.jpg"])
+    ]
+    coco = merged(*files, "--join", tmp_path / "o.json")
+    assert [i["file_name"] for i in coco["images"]] == ["s/x.jpg"]
+    assert len(coco["annotations"]) == 1
+
+
+def test_merge_file_whose_name_is_no_utf8_is_named_with_its_bytes_escaped(tmp_path):
+    given = [image(1, "x.jpg")], [annotation(1, 1, 3)], {3: "shoe"}
+    try:
+        odd = save(tmp_path / "\udcff.json", *given)
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("a file system of UTF-8 alone")
+    coco = merged(f"a={odd}", tmp_path / "o.json")
+    assert coco["info"]["sources"][0]["file"] == r"\udcff.json"
+
+
+def test_merge_folder_whose_name_is_no_utf8_is_refused(a_json, tmp_path):
+    try:
+        (tmp_path / "\udcff").mkdir()
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("a file system of UTF-8 alone")
+    words = [str(a_json), "--root", str(tmp_path), "--images", f"a={tmp_path}/\udcff"]
+    with pytest.raises(FashionError, match="a folder named in UTF-8 expected"):
+        data.main(["merge", *words, "--out", str(tmp_path / "o.json")])

@@ -167,13 +167,13 @@ def test_write_coco_pairs_are_parted_left_first_and_keep_their_extras(folder):
     report, data = write(
         folder,
         [
-            image("a", mask("pair", both, extra={"source_id": 4}), mask("pair", both, iscrowd=1)),
+            image("a", mask("pair", both, extra={"source_id": 4}), mask("pair", both)),
             image("sub/b", mask("pair"), mask("boots", both)),
         ],
         known,
         max_bad_rows=1,
     )
-    # The crowd of the same pixels is the duplicate; of one part, and of no pair, one mask is made.
+    # The second of the same pixels is the duplicate; of one part, and of no pair, one mask is made.
     assert [a["bbox"][0] for a in data["annotations"]] == [2, 30, 2, 2]
     assert [a.get("source_id") for a in data["annotations"]] == [4, 4, None, None]
     assert [type(a["segmentation"]) for a in data["annotations"]] == [dict, dict, list, list]
@@ -275,3 +275,25 @@ def test_run_source_keeps_the_users_table(folder):
     args.out = args.map
     with pytest.raises(FashionError, match="another file than the input"):
         source.run_source(args, [image("a", mask())], info={}, where="a.json")
+
+
+@pytest.mark.parametrize("crowds", [(1, 0), (0, 1)])
+def test_write_coco_crowd_and_instance_of_the_same_pixels_are_two(folder, crowds):
+    report, data = write(folder, [image("a.jpg", *(mask(iscrowd=flag) for flag in crowds))])
+    assert [a.get("iscrowd", 0) for a in data["annotations"]] == list(crowds)
+    assert not report.bad.total
+
+
+@pytest.mark.parametrize("check_photos", [True, False])
+def test_write_coco_other_spelling_of_a_name_is_the_same_photo(folder, check_photos):
+    images = [image(name, mask()) for name in ("sub/b.JPG", "./sub//b.JPG")]
+    report, data = write(folder, images, check_photos=check_photos)
+    assert [i["file_name"] for i in data["images"]] == ["sub/b.JPG"]
+    assert report.bad.counts == {"photo twice": 1}
+
+
+def test_write_coco_names_that_are_no_utf8_are_shown_or_bad_rows(folder):
+    images = [image("a.jpg", mask()), image("\udcff.jpg", mask())]
+    report, data = write(folder, images, check_photos=False, info={"source": "\udcff.json"})
+    assert data["info"]["source"] == r"\udcff.json"
+    assert report.bad.counts == {"image name": 1}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_tools import split
+from datasets_tools import split, split_parts
 from fashion_mmdet.core.errors import FashionError
 
 NAMES = [f"{i:04}.jpg" for i in range(100)]
@@ -219,6 +219,34 @@ def test_write_splits_that_fails_leaves_every_old_file(tmp_path: Path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(("folds", "most_bytes"), [(False, 3000), (True, 800)])
+def test_write_splits_on_a_full_disk_leaves_every_old_file(
+    tmp_path: Path, folds: bool, most_bytes: int
+):
+    resource = pytest.importorskip("resource")
+    # One file is larger than what there is room for, and small enough to wait in the buffer.
+    names = [f"{i:030}.jpg" for i in range(40)]
+
+    def write(train: list[str], test: list[str]) -> None:
+        if folds:
+            split_parts.write_folds(tmp_path, [train, test], "made", force=True)
+        else:
+            lists = {"train": train, "val": [], "test": test}
+            parts = split.split_coco(coco_of(names), lists)[0]
+            split.write_splits(tmp_path, parts, "made", force=True)
+
+    write(names[:1], names[1:2])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+        with pytest.raises(OSError, match="too large"):
+            write(names[10:], names[:10])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
 def test_main_fractions_then_lists_give_the_same_split(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
     groups = save(tmp_path / "groups.txt", "0001 0002 0003\n")
@@ -303,6 +331,23 @@ def test_main_folds_each_image_is_validated_once_and_groups_stay(tmp_path: Path,
     assert "found fold3 of an earlier one" in capsys.readouterr().err
 
 
+def test_split_coco_other_spelling_of_a_file_name_is_the_same_image():
+    with pytest.raises(FashionError, match=r"'0.jpg' 2 times \(also as './0.jpg'\)"):
+        split.split_coco(coco_of(["./0.jpg", "0.jpg"]), {"train": ["0.jpg"]})
+    parts, report = split.split_coco(
+        coco_of(["./0.jpg", "a//1.jpg"]), {"train": ["0"], "test": ["./a/1.jpg"]}
+    )
+    assert report.n_images == {"train": 1, "test": 1}
+    assert parts["test"]["images"][0]["file_name"] == "a//1.jpg"
+
+
+def test_split_coco_leaves_out_what_the_whole_was_cached_from():
+    coco = {**coco_of(NAMES[:1]), "info": {"description": "made", "cached_from": {"sha256": ""}}}
+    parts, _ = split.split_coco(coco, {"train": ["0000"]})
+    assert parts["train"]["info"] == {"description": "made"}
+    assert "cached_from" in coco["info"]
+
+
 def test_main_group_by_keeps_images_of_one_value_together(tmp_path: Path, capsys):
     coco = coco_of(NAMES)
     for i, image in enumerate(coco["images"][:90]):
@@ -375,6 +420,19 @@ def test_main_images_near_duplicate_across_lists_is_refused(tmp_path: Path, caps
     save(tmp_path / "train.txt", "".join(f"{n}\n" for n in [*NAMES[:8], *NAMES[10:20]]))
     save(tmp_path / "test.txt", "0009\n0008.jpg\n")
     assert split.main([*words, "--out", str(tmp_path / "o")]) == 0
+
+
+def test_main_images_copies_tied_by_a_photo_in_no_list_are_refused(tmp_path: Path, capsys):
+    ann, photos = photo_set(tmp_path)
+    for name in NAMES[1:3]:
+        (photos / name).write_bytes((photos / NAMES[0]).read_bytes())
+    save(tmp_path / "train.txt", "0001\n")
+    save(tmp_path / "test.txt", "0002\n")
+    words = [str(ann), "--lists", str(tmp_path), "--images", str(photos)]
+    assert split.main([*words, "--out", str(tmp_path / "o")]) == 1
+    error = capsys.readouterr().err
+    assert "0001.jpg in train, 0002.jpg in test" in error and "0000.jpg" in error
+    assert not (tmp_path / "o").exists()
 
 
 def test_main_report_compares_ten_seeds_of_both_ways(tmp_path: Path):

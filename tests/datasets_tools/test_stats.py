@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 
@@ -233,6 +234,7 @@ def test_stats_writes_page_plots_and_numbers_that_agree(tmp_path, monkeypatch, c
     page = (out / "index.html").read_text()
     found = re.findall(r'(?:src|srcset|href)="([^"#]+)"', page)
     assert len(found) == 2 * 8 + 1 and all((out / name).is_file() for name in found)
+    assert {*json.loads((out / "stats.json").read_text())["plots"], "stats.json"} == set(found)
     assert "<b>$dress" not in page and "&lt;b&gt;$dress$ &amp; co" in page
     numbers = json.loads((out / "stats.json").read_text())
     assert [(c["id"], c["name"], c["instances"]) for c in numbers["classes"]][:3] == [
@@ -252,14 +254,50 @@ def test_stats_over_an_earlier_page_needs_force_and_removes_its_plots(
 ):
     monkeypatch.setattr(stats, "_drawings", lambda *_: iter(()))  # slow
     path, out = write(tmp_path / "all.json", COCO), tmp_path / "out"
-    stale = out / "plots" / "splits.png"
+    stale, mine = out / "plots" / "splits.png", out / "plots" / "splits.dark.png"
     stale.parent.mkdir(parents=True)
-    for file in (stale, out / "index.html"):
+    for file in (stale, mine, out / "index.html"):
         file.write_text("old")
+    (out / "stats.json").write_text('{"plots": ["plots/splits.png", "../all.json"]}')
     assert run(path, "--out", out) == 1
     assert "Use --force" in capsys.readouterr().err and stale.exists()
     assert run(path, "--out", out, "--force") == 0
     assert not stale.exists() and (out / "index.html").read_text() != "old"
+    assert mine.read_text() == "old" and path.exists()
+
+
+@pytest.mark.parametrize("said", [None, "7", '{"plots": 7}', "no JSON"])
+def test_stats_force_removes_no_plot_that_no_earlier_run_lists(said, tmp_path, monkeypatch):
+    monkeypatch.setattr(stats, "_drawings", lambda *_: iter(()))
+    path, mine = write(tmp_path / "all.json", COCO), tmp_path / "out/plots/classes.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    if said is not None:
+        (tmp_path / "out/stats.json").write_text(said)
+    assert run(path, "--out", tmp_path / "out", "--force") == 0
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["stats.json", "plots/classes.png", "plots/boxes.dark.png"])
+def test_stats_file_in_the_way_needs_force(name, tmp_path, capsys):
+    path, mine = write(tmp_path / "all.json", COCO), tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert run(path, "--out", tmp_path / "out") == 1
+    assert "Use --force" in capsys.readouterr().err
+    assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1
+
+
+def test_stats_name_that_is_no_utf8_is_shown_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(stats, "_drawings", lambda *_: iter(()))
+    path = tmp_path / os.fsdecode(b"caf\xe9.json")
+    try:
+        write(path, COCO)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    assert run(path, "--split", path, "--out", tmp_path / "out") == 0
+    assert "caf\ufffd.json" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert list(json.loads((tmp_path / "out/stats.json").read_text())["splits"]) == ["caf\ufffd"]
 
 
 @pytest.mark.parametrize(

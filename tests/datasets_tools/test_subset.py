@@ -155,3 +155,11 @@ def test_sample_command_keeps_all_instances_of_a_photo(path, tmp_path, capsys):
     ids = {i["id"] for i in coco["images"]}
     assert coco["annotations"] == [a for a in COCO["annotations"] if a["image_id"] in ids]
     assert "images not drawn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["filter"], ["sample", "--images", "2"]])
+def test_part_of_a_cache_leaves_out_what_the_whole_was_cached_from(path, tmp_path, words):
+    whole = {**COCO, "info": {"description": "é", "cached_from": {"annotations": "a.json"}}}
+    path.write_text(json.dumps(whole))
+    assert data.main([words[0], str(path), *words[1:], "--out", str(tmp_path / "o.json")]) == 0
+    assert read_coco(tmp_path / "o.json")["info"] == {"description": "é"}

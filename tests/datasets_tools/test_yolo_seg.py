@@ -230,6 +230,17 @@ def test_read_names_of_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, 
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("last", ["names: [*z]", "names: {<<: [*z, *z]}", "nc: *z\nnames: [shoe]"])
+def test_read_names_alias_is_refused_before_it_grows(tmp_path: Path, last: str):
+    text = "a: &a {0: shoe}\n"
+    for one, other in zip("abcdefghijklmno", "bcdefghijklmnoz", strict=True):
+        text += f"{other}: &{other} [{', '.join([f'*{one}'] * 9)}]\n"
+    (tmp_path / "data.yaml").write_text(text + last)
+    with pytest.raises(FashionError, match=r"the alias \*a; write out") as error:
+        read_names(tmp_path / "data.yaml")
+    assert len(str(error.value)) < 1000
+
+
 def test_read_names_of_a_missing_file_is_told(tmp_path: Path):
     with pytest.raises(FashionError, match="found no file"):
         read_names(tmp_path / "gone.yaml")
