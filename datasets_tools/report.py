@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import reprlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -143,6 +144,12 @@ def say(text: str) -> None:
     """Print ``text``; characters that the output cannot encode are escaped instead of fatal."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def short(value: object) -> str:
+    """Return ``value`` as a message shows it: at most 60 characters, whatever its size."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def sweep(*targets: str | os.PathLike[str], folder_of: frozenset[str] | None = None) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 
 from datasets_tools.category_map import CategoryTable
 from datasets_tools.folders import files_in
-from datasets_tools.report import BadRow
+from datasets_tools.report import BadRow, short
 from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import read_json
@@ -70,7 +70,7 @@ def _photo(path: Path, name_of_id: Mapping[int, str], counts: Counter[str]) -> S
         raise BadRow(
             "foreign file",
             f"{path.name}: 'source' as 'shop' or 'user' and a whole number 'pair_id' expected, got "
-            f"{_short(source)} and {_short(pair_id)}. Is this a file of DeepFashion2's annos?",
+            f"{short(source)} and {short(pair_id)}. Is this a file of DeepFashion2's annos?",
         )
     items = sorted(filter(_ITEM.fullmatch, data), key=lambda key: int(key[4:]))
     counts["entries that are no item: not read"] += len(data) - len(items) - 2
@@ -97,24 +97,19 @@ def _mask(
         raise BadRow(
             "category",
             f"{where}: a text 'category_name' and a whole number 'category_id' expected, got "
-            f"{_short(name)} and {_short(category_id)}. Mend or remove the item.",
+            f"{short(name)} and {short(category_id)}. Mend or remove the item.",
         )
     if name_of_id.get(category_id, name) != name:
         raise BadRow(
             "category",
             f"{where}: the name of category {category_id}, {name_of_id[category_id]!r}, expected, "
-            f"got {_short(name)}. Mend one of the two.",
+            f"got {short(name)}. Mend one of the two.",
         )
     extra = {k: item[k] for k in ITEM_KEYS if type(item.get(k)) is int}
     for k in ITEM_KEYS:
         counts[f"items without a whole number {k!r}"] += k not in extra
     counts["items with landmarks: the landmarks are not read"] += "landmarks" in item
     return SourceMask(name, item.get("segmentation"), where, {"item": key, **extra})
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

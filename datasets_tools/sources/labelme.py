@@ -18,7 +18,6 @@ import base64
 import binascii
 import io
 import os
-import reprlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datasets_tools.report import BadRow
+from datasets_tools.report import BadRow, short
 from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError, MaskError
@@ -113,7 +112,7 @@ def _size(data: dict[str, Any], where: str) -> tuple[int, int] | None:
         raise BadRow(
             "size",
             f"{where}: a photo of at most {_MOST_PX} pixels expected, got imageHeight x imageWidth "
-            f"{_short(height_px)} x {_short(width_px)}. Mend the file.",
+            f"{short(height_px)} x {short(width_px)}. Mend the file.",
         )
     return height_px, width_px
 
@@ -183,7 +182,7 @@ def _part(shape: dict[str, Any], size_hw: tuple[int, int] | None, where: str) ->
     if not isinstance(points, list) or not all(map(_is_point, points)):
         raise BadRow(
             "points",
-            f"{where}: points as [[x, y], ...] expected, got {_short(points)}. Draw it again.",
+            f"{where}: points as [[x, y], ...] expected, got {short(points)}. Draw it again.",
         )
     if kind == "polygon":
         return [value for point in points for value in point]
@@ -204,7 +203,7 @@ def _painted(
         raise BadRow(
             "points",
             f"{where}: two corners [[x1, y1], [x2, y2]] within {size_hw[0]} x {size_hw[1]} "
-            f"(height x width) expected, got {_short(points)}. Paint the mask again.",
+            f"(height x width) expected, got {short(points)}. Paint the mask again.",
         )
     try:
         raw = base64.b64decode(text, validate=True)
@@ -255,11 +254,6 @@ def _is_point(value: Any) -> bool:
         isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _LARGEST
         for v in value
     )
-
-
-def _short(value: Any) -> str:
-    text = reprlib.repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from datasets_tools.report import BadRow
+from datasets_tools.report import BadRow, short
 from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
 from fashion_mmdet.core.coco import map_categories
 from fashion_mmdet.core.errors import AnnotationError
@@ -91,14 +91,14 @@ def _image(entry: Any, where: str) -> SourceImage:
         raise BadRow(
             "image",
             f"{where}: a whole number 'id' and a text 'file_name' expected, got "
-            f"{_short(image_id)} and {_short(file_name)}. Mend the entry.",
+            f"{short(image_id)} and {short(file_name)}. Mend the entry.",
         )
     size_hw = entry.get("height"), entry.get("width")
     if not all(type(side) is int and 0 < side <= _MOST_SIDE_PX for side in size_hw):
         raise BadRow(
             "image",
             f"{where} ({file_name}): height and width in whole pixels expected, got "
-            f"{_short(size_hw[0])} and {_short(size_hw[1])}. Mend the entry.",
+            f"{short(size_hw[0])} and {short(size_hw[1])}. Mend the entry.",
         )
     return SourceImage(file_name, [], f"{where} ({file_name})", size_hw, {"source_id": image_id})
 
@@ -110,7 +110,7 @@ def _masks(
     if type(image_id) is not int or image_id not in masks_of:
         raise BadRow(
             "image of annotation",
-            f"{where}: the image_id of a good entry of 'images' expected, got {_short(image_id)}. "
+            f"{where}: the image_id of a good entry of 'images' expected, got {short(image_id)}. "
             "Is the file complete?",
         )
     return masks_of[image_id]
@@ -124,13 +124,13 @@ def _mask(
         raise BadRow(
             "category",
             f"{where}: the category_id of an entry of 'categories' expected, got "
-            f"{_short(category_id)}. Mend or remove the annotation.",
+            f"{short(category_id)}. Mend or remove the annotation.",
         )
     if type(source_id) is not int or entry.get("iscrowd", 0) not in (0, 1):
         raise BadRow(
             "annotation",
             f"{where}: a whole number 'id', and 0 or 1 as 'iscrowd', expected, got "
-            f"{_short(source_id)} and {_short(entry.get('iscrowd', 0))}. Mend the annotation.",
+            f"{short(source_id)} and {short(entry.get('iscrowd', 0))}. Mend the annotation.",
         )
     segmentation = entry.get("segmentation")
     if _misses(entry.get("bbox"), segmentation):
@@ -155,11 +155,6 @@ def _misses(box_xywh: Any, polygons: Any) -> bool:
         return any(abs(got - side) > _BOX_TOLERANCE_PX for got, side in pairs)
     except (TypeError, ValueError):  # no box of four numbers
         return True
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

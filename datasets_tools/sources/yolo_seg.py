@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ import yaml
 from datasets_tools.folders import files_in
 from datasets_tools.outlines import filled
 from datasets_tools.photos import PhotoFinder
-from datasets_tools.report import BadRow
+from datasets_tools.report import BadRow, short
 from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError
@@ -78,18 +77,18 @@ def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
         raise FashionError(
-            f"{path}: 'names' as a list, or as number: name, expected, got {_short(names)}. "
+            f"{path}: 'names' as a list, or as number: name, expected, got {short(names)}. "
             "Is this the data.yaml of the set?"
         )
     for number, name in names.items():
         if type(number) is not int or not isinstance(name, str):
             raise FashionError(
-                f"{path}: whole numbers and texts as 'names' expected, got {_short(number)}: "
-                f"{_short(name)}. Put a name such as no or 501 in quotes."
+                f"{path}: whole numbers and texts as 'names' expected, got {short(number)}: "
+                f"{short(name)}. Put a name such as no or 501 in quotes."
             )
     if data.get("nc", len(names)) != len(names):
         raise FashionError(
-            f"{path}: as many 'names' as 'nc' says, {_short(data['nc'])}, expected, got "
+            f"{path}: as many 'names' as 'nc' says, {short(data['nc'])}, expected, got "
             f"{len(names)}. A name too few shifts all that follow; mend the file."
         )
     return names
@@ -145,7 +144,7 @@ def _mask(
 ) -> SourceMask:
     junk = next((word for word in words if not _NUMBER.fullmatch(word)), None)
     if junk is not None:
-        raise BadRow("junk", f"{where}: numbers expected, got {_short(junk)}. Mend the line.")
+        raise BadRow("junk", f"{where}: numbers expected, got {short(junk)}. Mend the line.")
     if len(words) == 5:
         raise BadRow(
             "box, no mask",
@@ -162,7 +161,7 @@ def _mask(
         raise BadRow(
             "unknown class",
             f"{where}: a class of the data file ({min(name_of_class)} to {max(name_of_class)}) "
-            f"expected, got {_short(words[0])}. Do labels and data file belong together?",
+            f"expected, got {short(words[0])}. Do labels and data file belong together?",
         )
     points = [float(word) for word in words[1:]]
     if min(points) < -MOST_OUTSIDE or max(points) > 1 + MOST_OUTSIDE:
@@ -180,11 +179,6 @@ def _mask(
     return SourceMask(
         name_of_class[int(words[0])], rle.encode_mask(filled(line, size_hw)), where
     )
-
-
-def _short(value: object) -> str:
-    text = reprlib.repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
