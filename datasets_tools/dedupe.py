@@ -4,9 +4,9 @@
     fashion data split all.json --fractions 0.8 0.1 0.1 --groups groups.txt --out .
     fashion data dedupe train.json test.json --images photos --out groups.txt --table pairs.csv
 
-A *copy* has the same bytes; a *near-duplicate* looks the same by its perceptual hash (see
-``photo_hashes``): scaled, brightened, compressed again, or the next shot of a series. A photo
-that was mirrored, or cropped by a tenth, is another photo to the hash.
+What a copy and a near-duplicate are, see ``near_photos``. The group file has names alone: where one
+means another photo in another set, all are ``SET/file_name``, as ``fashion data merge --prefix``
+names photos.
 """
 
 from __future__ import annotations
@@ -15,180 +15,23 @@ import argparse
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from datasets_tools.name_lists import connected, write_groups
+from datasets_tools.near_photos import (
+    MAX_DISTANCE,
+    Pair,
+    Photo,
+    crossing,
+    find_pairs,
+    pair_lines,
+    photos_of,
+)
 from datasets_tools.photo_hashes import N_BITS, PhotoHash, hash_photos
-from datasets_tools.report import BadRows, add_max_bad_rows, say, sweep
+from datasets_tools.report import BadRows, add_max_bad_rows, counted, say, sweep
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input, shown
-
-#: Hashes that differ in at most this many of their 256 bits look the same. Of the 366,796 pairs of
-#: 857 photos of Clothing Co-Parsing six are at 20 to 42 bits, all true near-duplicates, and the
-#: next is at 76, two people in one pose: 56 lies amid the gap. A frame 5 % smaller moves a hash
-#: by 36 bits (50 at most), a brighter or smaller copy by 22 at most. The distances of unlike
-#: photos are spread around 126 by 10: of the 1e9 pairs of 45,625 such photos, none is expected.
-MAX_DISTANCE = 56
-
-_BLOCK = 2048  # 2048 x 2048 products of float32 are 16 MB
-_SHOWN = 20
-
-
-@dataclass(frozen=True, order=True)
-class Photo:
-    """A photo of a set; ``path`` tells whether two sets mean the same file."""
-
-    set_name: str
-    file_name: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.set_name}: {self.file_name}" if self.set_name else self.file_name
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two photos that are the same in some way.
-
-    Attributes:
-        first, second: the photos.
-        kind: ``"same file"``, ``"copy"`` (the same bytes) or ``"near-duplicate"``.
-        distance: bits in which the hashes differ, of 256; 0 for files and copies.
-    """
-
-    first: Photo
-    second: Photo
-    kind: str
-    distance: int
-
-
-def near_rows(
-    bits_NB: np.ndarray, max_distance: int = MAX_DISTANCE, progress: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find all pairs of rows that differ in at most ``max_distance`` bits.
-
-    All pairs are compared, block by block: n(n - 1) / 2 products of rows of +1 and -1, which are
-    B - 2 distance. Memory: 4 B bytes a row, three blocks of 16 MB, and what is found.
-
-    Args:
-        bits_NB: bool, (N, B).
-        max_distance: in bits.
-        progress: show a progress bar where stderr is a terminal.
-
-    Returns:
-        Index of the first row, of the second (first < second), and distance: three int arrays.
-    """
-    n_rows, n_bits = bits_NB.shape
-    signs_NB = np.where(bits_NB, np.float32(1), np.float32(-1))
-    least = n_bits - 2 * max_distance
-    found = [np.empty((3, 0), dtype=np.int64)]
-    hidden = None if progress else True  # None: hidden unless stderr is a terminal
-    for i in tqdm(range(0, n_rows, _BLOCK), desc="compare", unit="block", disable=hidden):
-        for j in range(i, n_rows, _BLOCK):
-            products = signs_NB[i : i + _BLOCK] @ signs_NB[j : j + _BLOCK].T
-            rows, columns = np.nonzero(products >= least)
-            distances = (n_bits - products[rows, columns].astype(np.int64)) // 2
-            block = np.stack((rows + i, columns + j, distances))
-            found.append(block[:, block[0] < block[1]])
-    first, second, distance = np.concatenate(found, axis=1)
-    return first, second, distance
-
-
-def find_pairs(
-    photos: Mapping[Photo, PhotoHash], max_distance: int = MAX_DISTANCE, progress: bool = False
-) -> list[Pair]:
-    """Find files, copies and near-duplicates that are in ``photos`` more than once.
-
-    Of photos with one and the same look, or the same bytes, each is paired with the first alone,
-    so that a thousand blank photos make a thousand pairs and not half a million.
-
-    Returns:
-        Pairs, files first, then copies, then by distance; names decide ties.
-    """
-    pairs: list[Pair] = []
-    first_of: dict[tuple[str, str], Photo] = {}
-    for photo in sorted(photos):
-        hashes = photos[photo]
-        keys = (("same file", photo.path), ("copy", hashes.sha256),
-                ("near-duplicate", hashes.phash))  # fmt: skip
-        seen = next((key for key in keys if key in first_of), None)
-        if seen:
-            pairs.append(Pair(first_of[seen], photo, seen[0], 0))
-        for key in keys:
-            first_of.setdefault(key, photo)
-    looks = sorted({hashes.phash for hashes in photos.values()})
-    if looks:
-        packed = np.frombuffer(bytes.fromhex("".join(looks)), np.uint8)
-        bits_NB = np.unpackbits(packed.reshape(len(looks), -1), axis=1).astype(bool)
-        for i, j, distance in zip(*near_rows(bits_NB, max_distance, progress), strict=True):
-            one, other = sorted(first_of["near-duplicate", looks[k]] for k in (i, j))
-            pairs.append(Pair(one, other, "near-duplicate", int(distance)))
-    rank = {"same file": 0, "copy": 1, "near-duplicate": 2}
-    return sorted(pairs, key=lambda p: (rank[p.kind], p.distance, p.first, p.second))
-
-
-def crossing(pairs: Iterable[Pair], part_of: Mapping[Photo, str]) -> list[Pair]:
-    """Return the pairs whose photos are in two parts; a photo in no part crosses nothing."""
-    return [
-        pair
-        for pair in pairs
-        if pair.first in part_of
-        and pair.second in part_of
-        and part_of[pair.first] != part_of[pair.second]
-    ]
-
-
-def photos_of(
-    set_name: str, images_dir: str | os.PathLike[str], hashes: Mapping[str, PhotoHash]
-) -> dict[Photo, PhotoHash]:
-    """Return the photos of one set, as :func:`find_pairs` takes them."""
-    folder = os.path.realpath(images_dir)
-    return {
-        Photo(set_name, name, os.path.realpath(os.path.join(folder, name))): one
-        for name, one in hashes.items()
-    }
-
-
-def leaks(
-    parts: Mapping[str, tuple[Sequence[str], str | os.PathLike[str]]],
-    bad: BadRows,
-    *,
-    hashes_path: str | os.PathLike[str] | None = None,
-    max_distance: int = MAX_DISTANCE,
-    progress: bool = False,
-) -> list[Pair]:
-    """Find the photos of one part of a split that are in another too, or look as if.
-
-    Args:
-        parts: part -> file names and the folder that they are in.
-        bad: the ledger for photos that are missing or damaged.
-        hashes_path: file in which hashes are kept.
-        max_distance: in bits of 256.
-        progress: show a progress bar.
-
-    Returns:
-        The pairs that cross; none if the parts are clean.
-    """
-    photos: dict[Photo, PhotoHash] = {}
-    for part, (names, images_dir) in parts.items():
-        hashes = hash_photos(images_dir, names, bad, hashes_path, progress)
-        photos |= photos_of(part, images_dir, hashes)
-    pairs = find_pairs(photos, max_distance, progress)
-    return crossing(pairs, {photo: photo.set_name for photo in photos})
-
-
-def pair_lines(pairs: Sequence[Pair], limit: int = _SHOWN) -> Iterator[str]:
-    """Yield a line a pair, up to ``limit``, and how many more there are."""
-    for pair in pairs[:limit]:
-        bits = f", {pair.distance} bits" if pair.kind == "near-duplicate" else ""
-        yield f"  {pair.first}  =  {pair.second}  ({pair.kind}{bits})"
-    if len(pairs) > limit:
-        yield f"  and {len(pairs) - limit:,} more"
 
 
 def write_table(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> None:
@@ -272,15 +115,34 @@ def run(args: argparse.Namespace) -> int:
         hashes = hash_photos(folder, names, bad, args.hashes, progress=True)
         photos |= photos_of(set_name, folder, hashes)
     pairs = find_pairs(photos, args.max_distance, progress=True)
-    groups = connected((pair.first, pair.second) for pair in pairs)
-    names_of = connected([photo.file_name for photo in group] for group in groups)
-    named = [group for group in names_of if len(group) > 1]
-    write_groups(args.out, named, f"fashion data dedupe --max-distance {args.max_distance}")
+    clashing = _clashing(photos)
+    groups = _named_groups(pairs, with_set=bool(clashing))
+    write_groups(args.out, groups, f"fashion data dedupe --max-distance {args.max_distance}")
     if args.table:
         write_table(args.table, pairs)
-    for line in _report(args, photos, pairs, groups, bad):
+    for line in _report(args, photos, pairs, groups, clashing, bad):
         say(line)
     return 0
+
+
+def _clashing(photos: Iterable[Photo]) -> list[str]:
+    """Return the file names that mean one photo in one set and another in the next."""
+    paths_of: dict[str, set[str]] = {}
+    for photo in photos:
+        paths_of.setdefault(photo.file_name, set()).add(photo.path)
+    return sorted(name for name, paths in paths_of.items() if len(paths) > 1)
+
+
+def _named_groups(pairs: Iterable[Pair], with_set: bool) -> list[list[str]]:
+    """Return the groups by name; a file that two sets share has one name, but for ``with_set``."""
+    groups = connected(
+        [
+            f"{p.set_name}/{p.file_name}" if with_set else p.file_name
+            for p in (one.first, one.second)
+        ]
+        for one in pairs
+    )
+    return [group for group in groups if len(group) > 1]
 
 
 def _set_names(paths: Sequence[str]) -> list[str]:
@@ -288,43 +150,40 @@ def _set_names(paths: Sequence[str]) -> list[str]:
     if len(paths) == 1:
         return [""]
     stems = [shown(Path(path).stem) for path in paths]
-    if len(set(stems)) == len(stems):
-        return stems
-    if len(set(paths)) < len(paths):
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise FashionError(
             f"annotation files: each once expected, got {', '.join(paths)}. Name each once."
         )
-    return [shown(path) for path in paths]
+    return stems if len(set(stems)) == len(stems) else [shown(path) for path in paths]
 
 
 def _report(
     args: argparse.Namespace,
     photos: Mapping[Photo, PhotoHash],
     pairs: Sequence[Pair],
-    groups: Sequence[Sequence[Photo]],
+    groups: Sequence[Sequence[str]],
+    clashing: Sequence[str],
     bad: BadRows,
 ) -> Iterator[str]:
     yield from pair_lines(pairs)
     yield from bad.summary()
-    set_of_name: dict[str, set[str]] = {}
-    for photo in photos:
-        set_of_name.setdefault(photo.file_name, set()).add(photo.path)
-    twice = [name for name, paths in set_of_name.items() if len(paths) > 1]
-    if twice:
+    if clashing:
+        set_name, file_name = next((p.set_name, p.file_name) for p in sorted(photos))
         yield (
-            f"note: {len(twice):,} names mean another photo in another set ({twice[0]}, ...); the "
-            "group file cannot tell them apart. The table can."
+            f"note: names that mean another photo in another set: {len(clashing):,} "
+            f"({clashing[0]}, ...). All in {args.out} are SET/file_name, e.g. "
+            f"{set_name}/{file_name}, as `fashion data merge --prefix` names photos"
         )
     if len(args.annotations) > 1:
         part_of = {photo: photo.set_name for photo in photos}
-        yield f"between sets: {len(crossing(pairs, part_of)):,} of {len(pairs):,} pairs"
-    largest = max(map(len, groups), default=0)
+        yield f"between sets: {len(crossing(pairs, part_of)):,} of {counted(len(pairs), 'pair')}"
     n_of = {kind: sum(pair.kind == kind for pair in pairs) for kind in
             ("same file", "copy", "near-duplicate")}  # fmt: skip
     yield (
-        f"{args.out}: {len(photos):,} photos, {n_of['copy']:,} copies, "
-        f"{n_of['near-duplicate']:,} near-duplicates"
-        + (f", {n_of['same file']:,} files in two sets" if n_of["same file"] else "")
-        + f", {len(groups):,} groups"
-        + (f", the largest of {largest}" if groups else "")
+        f"{args.out}: {counted(len({photo.path for photo in photos}), 'photo')}, "
+        f"{counted(n_of['copy'], 'copy', 'copies')}, "
+        f"{counted(n_of['near-duplicate'], 'near-duplicate')}"
+        + (f", {counted(n_of['same file'], 'file')} in two sets" if n_of["same file"] else "")
+        + f", {counted(len(groups), 'group')}"
+        + (f", the largest of {max(map(len, groups)):,}" if groups else "")
     )

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from datasets_tools.attributes import attribute_table
 from datasets_tools.ontology_ids import ontology_ids
 from datasets_tools.photos import has_suffix
-from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, say, sweep
+from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, counted, say, sweep
 from datasets_tools.sources.imaterialist import COLUMNS
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import read_coco
@@ -211,5 +211,8 @@ def run(args: argparse.Namespace) -> int:
     )
     for line in report.lines():
         say(line)
-    say(f"{args.out}: {report.n_rows:,} rows of {report.n_images:,} images, {DESCRIPTIONS} beside")
+    say(
+        f"{args.out}: {counted(report.n_rows, 'row')} of {counted(report.n_images, 'image')}, "
+        f"{DESCRIPTIONS} beside"
+    )
     return 0

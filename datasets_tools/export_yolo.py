@@ -17,12 +17,11 @@ is measured for every instance and said. Crowd regions are left out, as Ultralyt
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,11 @@ from datasets_tools.outlines import filled, outline
 from datasets_tools.photos import PhotoFinder
 from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, say, sweep
 from datasets_tools.split import SPLITS
-from fashion_mmdet.core import ontology, rle
+from datasets_tools.yolo_folder import CONTENT, check_out, data_yaml
+from fashion_mmdet.core import rle
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import inside
-
-_CONTENT = frozenset(("images", "labels", "data.yaml"))
-_MARK = "# made by: fashion data export yolo-seg"
 
 
 @dataclass
@@ -103,7 +100,7 @@ def export_yolo(
     """
     out = Path(out)
     paths = _splits(coco_paths)
-    _check_out(out, force, [images_dir, *coco_paths], paths)
+    check_out(out, force, [images_dir, *coco_paths], paths)
     finder = PhotoFinder(images_dir)
     report = YoloReport(BadRows(max_bad_rows, ", ".join(map(str, coco_paths))))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -114,13 +111,13 @@ def export_yolo(
         part.chmod(0o777 & ~umask)  # mkdtemp makes folders of mode 0700
         for split, path in paths.items():
             _Exporter(path, split, part, Path(images_dir), finder, report).write(progress)
-        (part / "data.yaml").write_text(_data_yaml(paths), encoding="utf-8")
+        (part / "data.yaml").write_text(data_yaml(paths), encoding="utf-8")
         if not report.ious:
             raise AnnotationError(
                 f"{report.bad.where}: at least one mask expected, got none "
                 f"({report.bad.kinds() or 'there are no masks'}). Nothing was written."
             )
-        _check_out(out, force, [], paths)  # again: the work takes long, and the folder is in use
+        check_out(out, force, [], paths)  # again: the work takes long, and the folder is in use
         if out.is_dir():
             shutil.rmtree(out)  # an earlier export: links and texts, made again just now
         os.replace(part, out)
@@ -195,9 +192,7 @@ class _Exporter:
             numbers = " ".join(f"{value:.6f}" for value in shares.ravel())
             yield f"{class_ids[annotation['category_id']]} {numbers}\n"
 
-    def _line(
-        self, annotation: dict[str, Any], image: dict[str, Any]
-    ) -> tuple[np.ndarray, float]:
+    def _line(self, annotation: dict[str, Any], image: dict[str, Any]) -> tuple[np.ndarray, float]:
         """Return the line in pixels of the photo, and its IoU with the mask."""
         where = f"{self._path}: annotation {annotation['id']}"
         size_hw = image["height"], image["width"]
@@ -251,67 +246,6 @@ def _splits(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Path]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def _check_out(
-    out: Path, force: bool, inputs: Sequence[str | os.PathLike[str]], splits: Collection[str]
-) -> None:
-    if out.is_symlink():
-        raise FashionError(f"{out}: a folder to make expected, got a link. Name where it leads to.")
-    for given in inputs:
-        if Path(given).resolve().is_relative_to(out.resolve()):
-            raise FashionError(
-                f"{out}: a folder without the inputs expected, got one with {given}. Choose "
-                "another --out."
-            )
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    yaml = out / "data.yaml"
-    is_ours = out.is_dir() and set(os.listdir(out)) <= _CONTENT and yaml.is_file()
-    if not is_ours or not yaml.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
-        raise FashionError(
-            f"{out}: a new folder, or an earlier export, expected, got something else. Choose "
-            "another --out."
-        )
-    if not force:
-        raise FashionError(f"{out}: a new folder expected, it exists already. Use --force.")
-    foreign = next(_foreign(out, splits), None)
-    if foreign is not None:
-        raise FashionError(
-            f"{foreign}: nothing but an earlier export of {', '.join(splits)} to replace expected, "
-            "found this. Move it away, or choose another --out."
-        )
-
-
-def _foreign(out: Path, splits: Collection[str]) -> Iterator[Path]:
-    """Yield what lies in an export and was not made by one of ``splits``."""
-    for kind in ("images", "labels"):
-        if (out / kind).is_symlink() or not (out / kind).is_dir():
-            if os.path.lexists(out / kind):
-                yield out / kind
-            continue
-        for path in sorted((out / kind).iterdir()):
-            if kind == "labels" and path.suffix == ".cache" and path.is_file():
-                continue  # Ultralytics makes it of the labels, and again when they change
-            if path.name not in splits or path.is_symlink() or not path.is_dir():
-                yield path
-            elif kind == "images":
-                yield from (link for link in sorted(path.iterdir()) if not link.is_symlink())
-            else:
-                links = out / "images" / path.name
-                named = {link.stem for link in links.iterdir()} if links.is_dir() else set()
-                for label in sorted(path.iterdir()):
-                    is_text = label.is_file() and not label.is_symlink() and label.suffix == ".txt"
-                    if not is_text or label.stem not in named:
-                        yield label
-
-
-def _data_yaml(splits: dict[str, Path]) -> str:
-    # No 'path': Ultralytics then takes the folder of this file, and the set can be moved.
-    lines = [_MARK, *(f"{split}: images/{split}" for split in splits), "names:"]
-    # A JSON text is a YAML text as well.
-    lines += [f"  {i}: {json.dumps(name)}" for i, name in enumerate(ontology.CLASSES)]
-    return "\n".join(lines) + "\n"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fashion data export yolo-seg``."""
     parser.add_argument(
@@ -325,7 +259,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export as ``args`` say and print the report; return the exit code."""
-    sweep(args.out, folder_of=_CONTENT)
+    sweep(args.out, folder_of=CONTENT)
     report = export_yolo(
         args.annotations,
         args.images,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
+from datasets_tools.photos import has_suffix
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import looked_up_from
 
@@ -40,3 +43,22 @@ def files_in(
         )
     counts[f"files in {folder} that are no {suffix}: not read"] += others
     return sorted(found)
+
+
+def n_unlabelled(images_dir: str | os.PathLike[str], labelled: Iterable[str]) -> int:
+    """Return how many photos below ``images_dir`` have none of the names ``labelled``.
+
+    Args:
+        images_dir: where to look, its folders too; one that is not there has no photos.
+        labelled: names relative to ``images_dir``, with or without any suffix.
+    """
+    stems = {os.path.splitext(posixpath.normpath(name))[0] for name in labelled}
+    n_photos = 0
+    for place, _, names in os.walk(images_dir):
+        folder = os.path.relpath(place, images_dir)
+        n_photos += sum(
+            has_suffix(name)
+            and posixpath.normpath(posixpath.join(folder, os.path.splitext(name)[0])) not in stems
+            for name in names
+        )
+    return n_photos

@@ -32,7 +32,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -49,7 +49,7 @@ from fashion_mmdet.core.rle import coco_to_kaggle, encode_mask
 from .demo.canvas import Instance
 from .demo.cloth import ATTRIBUTES
 from .demo.scenes import Masks, draw_scene
-from .report import exit_code, say, sweep
+from .report import say, sweep
 
 #: Raised by one whenever the drawing changes, so that figures on the demo name their data.
 VERSION = 2
@@ -287,14 +287,3 @@ def run(args: argparse.Namespace) -> int:
         f"(shoe types apart) -> {args.out}"
     )
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool on its own."""
-    parser = argparse.ArgumentParser(prog="python -m datasets_tools.make_demo")
-    add_arguments(parser)
-    return exit_code(run, parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

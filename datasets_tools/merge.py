@@ -23,51 +23,24 @@ import argparse
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets_tools.cached import refuse_cached
 from datasets_tools.merge_parts import Part, read_parts
+from datasets_tools.merge_report import JOINED, MergeReport, photos_lines
+from datasets_tools.merge_tables import licence_ids, own_tables
 from datasets_tools.ontology_ids import ontology_ids
 from datasets_tools.report import say, sweep
 from fashion_mmdet.core import ontology, rle
-from fashion_mmdet.core.coco import CocoWriter, read_coco
+from fashion_mmdet.core.coco import read_coco
+from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError
 from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input, shown
 
-#: Tables that the merge itself understands; all others of a file are its own.
-_KNOWN = ("info", "licenses", "images", "annotations", "categories", "source_tables")
-#: Keys that COCO does not have and that would say again, wrongly, what an id says.
-_WRITERS_KEYS = ("image_id", "annotation_id")
-_JOINED = "photos that several files have: joined"
-
-
-@dataclass
-class MergeReport:
-    """What a merge wrote.
-
-    Attributes:
-        n_images: source -> images.
-        n_annotations: source -> annotations.
-        n_per_category: category -> source -> annotations.
-        counts: what was joined or left out -> how many.
-    """
-
-    n_images: Counter[str] = field(default_factory=Counter)
-    n_annotations: Counter[str] = field(default_factory=Counter)
-    n_per_category: dict[str, Counter[str]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def lines(self) -> Iterator[str]:
-        """Yield the report as printed, a line at a time."""
-        names = list(self.n_images)
-        yield f"{'instances':40}" + "".join(f" {name:>12}" for name in names)
-        for name, n in self.n_per_category.items():
-            yield f"  {name:38}" + "".join(f" {n[source]:12,}" for source in names)
-        for what, count in sorted((+self.counts).items()):
-            yield f"note: {count:,} {what}"
-        for name in names:
-            yield f"{name}: {self.n_images[name]:,} images, {self.n_annotations[name]:,} masks"
+#: Keys that COCO does not have, and that would say again, wrongly, what an id said.
+_FORMER_IDS = ("image_id", "annotation_id")
 
 
 def merge(
@@ -92,11 +65,14 @@ def merge(
 
     Raises:
         FashionError: for a category that is none of the 49 and has annotations, a photo name
-            that two parts have (see ``join``) or one has twice, or one photo of two sizes.
+            that two parts have (see ``join``) or one has twice, one photo of two sizes, or the
+            file of a cache.
     """
     refuse_own_input(out_path, *(part.path for part in parts))
     refuse_overwrite(out_path, force)
     cocos = [read_coco(part.path) for part in parts]
+    for part, coco in zip(parts, cocos, strict=True):
+        refuse_cached(coco, str(part.path))
     licences: list[dict[str, Any]] = []
     info = {
         "description": f"{len(parts)} sets on 49 fashion categories, merged by fashion-mmdet",
@@ -107,15 +83,20 @@ def merge(
     }
     merger = _Merger(join)
     for part, coco in zip(parts, cocos, strict=True):
-        merger.add_images(part, coco["images"], _licence_ids(coco, licences))
-    extra = _tables(parts, cocos) | ({"licenses": licences} if licences else {})
-    with CocoWriter(out_path, ontology.coco_categories(), info, **extra) as writer:
+        merger.add_images(part, coco["images"], licence_ids(coco, licences))
+    extra = own_tables(parts, cocos) | ({"licenses": licences} if licences else {})
+    with CocoWriter(out_path, ontology.coco_categories(), info, extra) as writer:
         for part, coco in zip(parts, cocos, strict=True):
             merger.write_annotations(writer, part, coco)
         for entry in merger.entries:
-            image = dict(entry.image)
-            image_id, name = image.pop("id"), image.pop("file_name")
-            writer.add_image(image_id=image_id, file_name=name, **image)
+            image = entry.image
+            writer.add_image(
+                image_id=image["id"],
+                file_name=image["file_name"],
+                height=image["height"],
+                width=image["width"],
+                extra=image,
+            )
     order = {name: n for name in ontology.CLASSES if (n := merger.report.n_per_category.get(name))}
     merger.report.n_per_category = order
     return merger.report
@@ -155,7 +136,7 @@ class _Merger:
                 self._require_same(entry, part, image, where)
                 entry.image["source"] += f"+{_source(part, image)}"
                 entry.parts.append(part)
-                self.report.counts[_JOINED] += 1
+                self.report.counts[JOINED] += 1
             self._entry_of[part.name, image["id"]] = entry
             self.report.n_images[part.name] += 1
 
@@ -164,7 +145,7 @@ class _Merger:
     ) -> _Entry:
         licence = image.get("license")
         own = {"source_id": image["id"], **image}
-        for key in _WRITERS_KEYS:
+        for key in _FORMER_IDS:
             own.pop(key, None)
         own |= {
             "id": len(self.entries) + 1, "file_name": name, "source": _source(part, image),
@@ -214,14 +195,17 @@ class _Merger:
                 self.report.counts["masks that several files have: written once"] += 1
                 continue
             own = {"source_id": annotation["id"], **annotation, "source": _source(part, annotation)}
-            for key in ("id", "image_id", "category_id", *_WRITERS_KEYS):
-                own.pop(key, None)
+            own.pop("annotation_id", None)  # as _FORMER_IDS of an image
             _complete(own, entry.image, where)
             writer.add_annotation(
                 annotation_id=writer.n_annotations + 1,
                 image_id=entry.image["id"],
                 category_id=category_id,
-                **own,
+                segmentation=own["segmentation"],
+                bbox=own["bbox"],
+                area=own["area"],
+                iscrowd=own.get("iscrowd", 0),
+                extra=own,
             )
             self.report.n_annotations[part.name] += 1
             name = ontology.CATEGORIES[category_id].name
@@ -253,46 +237,6 @@ def _source(part: Part, entry: dict[str, Any]) -> str:
     return f"{part.name}/{inner}" if isinstance(inner, str) and inner else part.name
 
 
-def _licence_ids(coco: dict[str, Any], licences: list[dict[str, Any]]) -> dict[int, int]:
-    """Add the file's licences to ``licences`` and return its licence id -> theirs."""
-    entries = coco.get("licenses")
-    ids: dict[int, int] = {}
-    for entry in entries if isinstance(entries, list) else []:
-        if not isinstance(entry, dict) or type(entry.get("id")) is not int:
-            continue  # no image can refer to it; the images that try are counted
-        rest = {key: value for key, value in entry.items() if key != "id"}
-        known = [le["id"] for le in licences if {k: v for k, v in le.items() if k != "id"} == rest]
-        if not known:
-            licences.append({"id": len(licences) + 1, **rest})
-        ids[entry["id"]] = known[0] if known else len(licences)
-    return ids
-
-
-def _tables(parts: Sequence[Part], cocos: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the tables beside COCO's own: one where all agree, else kept apart by source."""
-    by_key: dict[str, dict[str, Any]] = {}
-    apart: dict[str, dict[str, Any]] = {}
-    for part, coco in zip(parts, cocos, strict=True):
-        for key, table in coco.items():
-            if key not in _KNOWN:
-                by_key.setdefault(key, {})[part.name] = table
-        inner = coco.get("source_tables")
-        for name, tables in inner.items() if isinstance(inner, dict) else ():
-            apart[f"{part.name}/{name}"] = tables
-    whole: dict[str, Any] = {}
-    for key, tables in by_key.items():
-        first, *others = tables.values()
-        if all(table == first for table in others) and not any(key in t for t in apart.values()):
-            whole[key] = first
-        else:
-            for name, table in tables.items():
-                apart.setdefault(name, {})[key] = table
-    return whole | ({"source_tables": apart} if apart else {})
-
-
-# --- command line
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fashion data merge``."""
     parser.add_argument(
@@ -322,10 +266,7 @@ def run(args: argparse.Namespace) -> int:
     sweep(args.out)
     parts = read_parts(args.files, args.images, args.root, args.prefix)
     report = merge(parts, args.out, join=args.join, force=args.force)
-    for line in report.lines():
+    for line in (*report.lines(), *photos_lines(parts, args.out, args.root)):
         say(line)
-    say(
-        f"{args.out}: {report.n_images.total() - report.counts[_JOINED]:,} images, "
-        f"{report.n_annotations.total():,} masks of {len(report.n_per_category)} categories"
-    )
+    say(f"{args.out}: {report.total()}")
     return 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import warnings
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -13,6 +16,12 @@ from fashion_mmdet.core.errors import FashionError
 
 #: Suffixes of photos, in the order of preference where one name has several.
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+#: Other pictures that photos are often saved as; named where one is found in a photo's place.
+_UNREAD_SUFFIXES = (".webp", ".gif", ".heic", ".heif", ".avif", ".bmp", ".tif", ".tiff", ".jfif")
+#: Folders below the one of the photos that are listed to tell where a missing photo is.
+_MOST_FOLDERS = 1000
+#: Pixels of the largest photo: Pillow refuses more as a decompression bomb.
+MOST_PIXELS = 2 * 89_478_485
 _EXIF_ORIENTATION = 0x0112
 _FLIPPED = (2, 3, 4)  # mirrored or upside down: the size stays
 _TURNED = (5, 6, 7, 8)  # a quarter turn: height and width change places
@@ -21,6 +30,12 @@ _TURNED = (5, 6, 7, 8)  # a quarter turn: height and width change places
 def has_suffix(name: str) -> bool:
     """Return whether ``name`` ends like a photo, in any case."""
     return name.lower().endswith(PHOTO_SUFFIXES)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an opened photo; 1 (upright) where it is none of 1 to 8."""
+    found = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return int(found) if found in _FLIPPED or found in _TURNED else 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,13 @@ class Photo:
         )
 
 
+class _Listing(NamedTuple):
+    """The pictures of one folder: stem -> names of photos, stem -> name of another picture."""
+
+    photos: dict[str, list[str]]
+    others: dict[str, str]
+
+
 class PhotoFinder:
     """Finds photos below ``root`` by name, with or without a suffix of any case.
 
@@ -92,33 +114,82 @@ class PhotoFinder:
                 f"{root}: the folder of the photos expected, found none. Check the path."
             )
         self._root = Path(root)
-        self._folders: dict[str, dict[str, list[str]]] = {}
+        self._listings: dict[str, _Listing] = {}
+        self._below: dict[str, list[str]] | None = None
 
     def find(self, name: str) -> Photo:
         """Return the header of the photo ``name``, else of one that differs in its suffix."""
         stem = os.path.splitext(name)[0] if has_suffix(name) else name
         folder, base = os.path.split(stem)
-        found = self._folder(folder).get(base, [])
+        found = self._listing(folder).photos.get(base, [])
         if not found:
-            message = (
-                f"a photo {stem!r} with {', '.join(PHOTO_SUFFIXES)} in {self._root} expected, "
-                "found none. Is the folder complete?"
-            )
-            return Photo(name, fault=("missing photo", message))
+            return Photo(name, fault=self._missing(stem))
         base = os.path.basename(name)
         return self._read(os.path.join(folder, base if base in found else found[0]))
 
-    def _folder(self, folder: str) -> dict[str, list[str]]:
-        if folder not in self._folders:
-            by_stem: dict[str, list[str]] = {}
+    def _missing(self, stem: str) -> tuple[str, str]:
+        """Return kind and message of a photo that is not there; what is near it is named."""
+        wanted = f"a photo {stem!r} with {', '.join(PHOTO_SUFFIXES)} in {self._root} expected"
+        folder, base = os.path.split(stem)
+        plain, suffix = os.path.splitext(base)
+        other_stem = plain if suffix.lower() in _UNREAD_SUFFIXES else base
+        other = self._listing(folder).others.get(other_stem)
+        if other:
+            return "photo of another format", (
+                f"{wanted}, got {other}, whose format is not read. Save it as JPEG or PNG."
+            )
+        below = self.root_below(stem)
+        if below:
+            return "missing photo", (
+                f"{wanted}, found it below, in {below.relative_to(self._root)}. Give the folder "
+                f"that names start from: {below}."
+            )
+        return "missing photo", f"{wanted}, found none. Is the folder complete?"
+
+    def root_below(self, stem: str) -> Path | None:
+        """Return the folder below the root in which ``stem``, a name without suffix, is found."""
+        folder, base = os.path.split(stem)
+        inner = f"/{folder}" if folder else ""
+        below = next((f for f in self._folders_of(base) if f.endswith(inner)), None)
+        return self._root / below.removesuffix(inner) if below else None
+
+    def _folders_of(self, stem: str) -> list[str]:
+        """Return the folders below the root that have a photo ``stem``, the nearest to it first."""
+        if self._below is None:
+            self._below = {}
+            queue, n_left = deque(self._folders_in("")), _MOST_FOLDERS
+            while queue and n_left:
+                folder, n_left = queue.popleft(), n_left - 1
+                for known in self._listing(folder).photos:
+                    self._below.setdefault(known, []).append(folder)
+                queue += self._folders_in(folder)
+        return self._below.get(stem, [])
+
+    def _folders_in(self, folder: str) -> list[str]:
+        try:
+            with os.scandir(self._root / folder) as entries:
+                # Links may lead round in a circle.
+                inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+        readable = sorted(e.name for e in inner if os.access(e.path, os.R_OK | os.X_OK))
+        return [posixpath.join(folder, name) for name in readable]
+
+    def _listing(self, folder: str) -> _Listing:
+        folder = posixpath.normpath(folder)
+        if folder not in self._listings:
             path = self._root / folder
             names = sorted(os.listdir(path)) if path.is_dir() else []
+            listing = _Listing({}, {})
             for suffix in PHOTO_SUFFIXES:
                 for name in names:
                     if name.lower().endswith(suffix):
-                        by_stem.setdefault(name[: -len(suffix)], []).append(name)
-            self._folders[folder] = by_stem
-        return self._folders[folder]
+                        listing.photos.setdefault(name[: -len(suffix)], []).append(name)
+            for name in names:
+                if name.lower().endswith(_UNREAD_SUFFIXES):
+                    listing.others.setdefault(os.path.splitext(name)[0], name)
+            self._listings[folder] = listing
+        return self._listings[folder]
 
     def _read(self, name: str) -> Photo:
         try:
@@ -126,7 +197,7 @@ class PhotoFinder:
                 warnings.simplefilter("ignore")  # of large photos: nothing is decoded here
                 with Image.open(self._root / name, formats=("JPEG", "PNG")) as image:
                     size_hw = image.height, image.width
-                    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+                    orientation = exif_orientation(image)
         # Pillow's readers raise many types on a damaged header (struct.error, SyntaxError, ...).
         except Exception as error:  # noqa: BLE001
             message = (
@@ -134,5 +205,4 @@ class PhotoFinder:
                 "Fetch the photo again."
             )
             return Photo(name, fault=("unreadable photo", message))
-        turned = orientation in _TURNED or orientation in _FLIPPED
-        return Photo(name, size_hw, orientation if turned else 1)
+        return Photo(name, size_hw, orientation)

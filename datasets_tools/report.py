@@ -7,13 +7,13 @@ import os
 import reprlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from fashion_mmdet.core.errors import AnnotationError, FashionError
+from fashion_mmdet.core.errors import AnnotationError
 from fashion_mmdet.core.files import remove_stale_parts
 
 _SHOWN_PER_KIND = 3
@@ -61,9 +61,9 @@ class BadRows:
         tqdm.write(f"skipped ({kind}): {message}", file=sys.stderr)
         if self.total > self.limit:
             raise AnnotationError(
-                f"{self.where}: at most {self.limit} bad rows expected, got {self.total} "
-                f"({self.kinds()}). Nothing was written. Mend the file, or allow more with "
-                "--max-bad-rows."
+                f"{self.where}: at most {counted(self.limit, 'bad row')} expected, got "
+                f"{self.total} ({self.kinds()}). Nothing was written. Mend the file, or allow "
+                "more with --max-bad-rows."
             )
 
     def kinds(self) -> str:
@@ -74,7 +74,7 @@ class BadRows:
         """Return the lines to print at the end; none if no row was bad."""
         if not self.counts:
             return []
-        lines = [f"skipped {self.total} bad rows: {self.kinds()}"]
+        lines = [f"skipped {counted(self.total, 'bad row')}: {self.kinds()}"]
         for kind, count in self.counts.most_common():
             lines += [f"  {kind}: {message}" for message in self.first[kind]]
             if count > len(self.first[kind]):
@@ -116,11 +116,17 @@ class ConversionReport:
         lines += self.bad.summary()
         lines += [f"note: {note}" for note in self.notes]
         lines.append(
-            f"{self.out_path}: {self.n_images:,} images, {self.n_masks:,} masks, "
+            f"{self.out_path}: {counted(self.n_images, 'image')}, "
+            f"{counted(self.n_masks, 'mask')}, "
             f"{len(shown)} of {len(self.masks_per_class)} classes, "
-            f"{self.bad.total:,} bad rows skipped"
+            f"{counted(self.bad.total, 'bad row')} skipped"
         )
         return "\n".join(lines)
+
+
+def first_of(names: Sequence[str], count: int = 5) -> str:
+    """Return how many names there are, and the first of them."""
+    return f"{len(names)} ({', '.join(names[:count])}{', ...' if len(names) > count else ''})"
 
 
 def add_max_bad_rows(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +152,15 @@ def say(text: str) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "photo"), counted(1200, "photo"), counted(0, "copy", "copies")
+    ('1 photo', '1,200 photos', '0 copies')
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def short(value: object) -> str:
     """Return ``value`` as a message shows it: at most 60 characters, whatever its size."""
     text = reprlib.repr(value)
@@ -157,16 +172,3 @@ def sweep(*targets: str | os.PathLike[str], folder_of: frozenset[str] | None = N
     for target in targets:
         for path in remove_stale_parts(target, folder_of):
             print(f"removed {path}, the leftover of a killed run", file=sys.stderr)
-
-
-def exit_code(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Call ``run(args)``; what the user can mend becomes one line on stderr and exit code 1."""
-    try:
-        return run(args)
-    except FashionError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # a full disk, a folder that may not be written
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
-        return 1

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         chosen = draw(coco, args.images, args.seed)
     else:
         chosen = draw_per_class(coco, args.per_class, args.seed)
-    subset = keep_images(coco, chosen)
+    subset = keep_images(coco, chosen, str(args.annotations))
     write_subset(subset, args.out, args.annotations, force=args.force)
     for line in subset.lines():
         say(line)

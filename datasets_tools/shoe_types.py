@@ -11,12 +11,12 @@ import argparse
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, exit_code, say, sweep
+from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, say, sweep
 from fashion_mmdet.core.coco import map_categories, read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError, did_you_mean
 from fashion_mmdet.core.files import read_json, refuse_overwrite, refuse_own_input, write_json
@@ -269,18 +269,3 @@ def run(args: argparse.Namespace) -> int:
     )
     say(report.summary())
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run this tool by itself; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m datasets_tools.shoe_types",
-        description="Give masks of 'shoe' one of the three shoe types.",
-        epilog="Example: python -m datasets_tools.shoe_types all.json labels.csv --out typed.json",
-    )
-    add_arguments(parser)
-    return exit_code(run, parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

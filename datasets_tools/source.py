@@ -1,40 +1,29 @@
-"""The one way from a source's reader to a COCO file.
+"""What a source's reader yields, and how it becomes images and annotations of a COCO file.
 
 A reader knows its format and nothing else: it yields a :class:`SourceImage` for each photo, names
-as the source has them, and a ``BadRow`` in the place of what it cannot read. :func:`write_coco`
+as the source has them, and a ``BadRow`` in the place of what it cannot read. :class:`Converter`
 does the rest, alike for all sources: photos found and their sizes compared, names mapped to the
 49 categories by a table, masks checked, boxes and areas derived from them, pairs parted, what is
-left out counted and said.
+left out counted and said. :mod:`.convert` writes the file.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from datasets_tools.category_map import CategoryTable, add_map_arguments
+from datasets_tools.category_map import CategoryTable
 from datasets_tools.pairs import split_pair
-from datasets_tools.photos import PhotoFinder, has_suffix
-from datasets_tools.report import (
-    BadRow,
-    BadRows,
-    ConversionReport,
-    add_max_bad_rows,
-    say,
-    sweep,
-)
+from datasets_tools.photos import MOST_PIXELS, PhotoFinder
+from datasets_tools.report import BadRow, BadRows, short
 from fashion_mmdet.core import ontology, rle
-from fashion_mmdet.core.coco import CocoWriter
-from fashion_mmdet.core.errors import AnnotationError, FashionError
-from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input, shown
+from fashion_mmdet.core.coco_writer import CocoWriter
+from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.files import inside, shown
 
 
 @dataclass(frozen=True)
@@ -78,86 +67,8 @@ class SourceImage:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_coco(
-    images: Iterable[SourceImage | BadRow],
-    table: CategoryTable,
-    out_path: str | os.PathLike[str],
-    *,
-    images_dir: str | os.PathLike[str] | None,
-    info: dict[str, Any],
-    where: str,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    counts: Mapping[str, int] | None = None,
-    max_bad_rows: int = 100,
-    check_photos: bool = True,
-    force: bool = False,
-    progress: bool = False,
-    **extra: Any,
-) -> ConversionReport:
-    """Write what a reader yields; nothing is written unless the whole of it is.
-
-    Images are numbered from 1 in the order in which they come, annotations likewise. A photo of
-    which no mask is left has no place in the file, and is counted. Two masks of one image that
-    have the same category and the same pixels are one, and the second a bad row; but a crowd is
-    no instance. Polygons stay polygons, codes become compressed ones; boxes and areas are those
-    of the pixels.
-
-    Args:
-        images: from the source's reader.
-        table: the source's names and what they become.
-        out_path: the COCO file to write; all 49 categories are listed in it.
-        images_dir: folder of the photos; may be None without ``check_photos``.
-        info: the ``info`` object of the file.
-        where: what the rows come from, for messages.
-        inputs: files that ``out_path`` must not be.
-        counts: what the reader left out or changed, ``{"landmarks ignored": 12}``: filled while
-            it yields, and said at the end.
-        max_bad_rows: how many rows (masks, or photos) are skipped; one more stops.
-        check_photos: find each photo and compare its size with what the source states.
-        force: overwrite ``out_path``.
-        progress: show a progress bar where stderr is a terminal.
-        **extra: further top-level entries of the file, e.g. ``attributes``.
-
-    Raises:
-        FashionError: for too many bad rows, no good one, a name that the table lacks, or an
-            ``out_path`` that exists or is an input.
-    """
-    refuse_own_input(out_path, *inputs)
-    if has_suffix(os.fspath(out_path)):  # it might be one of the photos
-        raise FashionError(f"{out_path}: a .json file to write expected, got the name of a photo.")
-    refuse_overwrite(out_path, force)
-    # Names of files are in it, and a system may give them any bytes.
-    info = {key: shown(value) if isinstance(value, str) else value for key, value in info.items()}
-    info["photos_checked"] = check_photos
-    finder = PhotoFinder(images_dir) if check_photos else None
-    bad = BadRows(max_bad_rows, where)
-    hidden = None if progress else True  # None: hidden unless stderr is a terminal
-    with CocoWriter(out_path, ontology.coco_categories(), info, **extra) as writer:
-        converter = _Converter(writer, table, finder, bad)
-        for image in tqdm(images, unit="photo", disable=hidden):
-            if isinstance(image, BadRow):
-                bad.add(image.kind, str(image))
-                continue
-            try:
-                converter.add(image)
-            except BadRow as error:
-                bad.add(error.kind, str(error))
-        if not writer.n_annotations:
-            raise AnnotationError(
-                f"{where}: at least one mask of our categories expected, got none "
-                f"({bad.kinds() or 'there are no masks'}). Nothing was written."
-            )
-    return ConversionReport(
-        out_path=Path(out_path),
-        n_images=writer.n_images,
-        n_masks=writer.n_annotations,
-        masks_per_class={name: converter.per_class[name] for name in ontology.CLASSES},
-        bad=bad,
-        notes=(*_lines(counts or {}), *converter.notes()),
-    )
-
-
-def _lines(counts: Mapping[str, int]) -> Iterator[str]:
+def count_lines(counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield what is to be said of counts, ``{"landmarks ignored": 12}``, but for those of 0."""
     for what, count in sorted(counts.items()):
         if count:
             yield f"{count:,} {what}"
@@ -166,8 +77,12 @@ def _lines(counts: Mapping[str, int]) -> Iterator[str]:
 _NO_MASK = "photos left out: no mask of our categories"
 
 
-class _Converter:
-    """Takes photos one by one and hands what is good to the writer."""
+class Converter:
+    """Takes photos one by one and hands what is good to the writer.
+
+    Attributes:
+        per_class: name of ours -> masks written.
+    """
 
     def __init__(
         self,
@@ -209,7 +124,7 @@ class _Converter:
                 file_name=file_name,
                 height=size_hw[0],
                 width=size_hw[1],
-                **image.extra,
+                extra=image.extra,
             )
         else:
             self._counts[_NO_MASK] += 1
@@ -218,7 +133,7 @@ class _Converter:
         """Yield what is to be said at the end."""
         for name, count in self._unmapped.most_common():
             yield f"{name!r} has no category of ours: {count:,} masks left out"
-        yield from _lines(self._counts)
+        yield from count_lines(self._counts)
         if self._turned:
             yield (
                 f"{len(self._turned):,} photos, e.g. {self._turned[0]}, have an EXIF orientation "
@@ -248,6 +163,12 @@ class _Converter:
             )
         elif not os.path.splitext(name)[1]:
             name = f"{name}.jpg"
+        if size_hw[0] * size_hw[1] > MOST_PIXELS:
+            raise BadRow(
+                "size",
+                f"{image.where}: a photo of at most {MOST_PIXELS:,} pixels expected, got height x "
+                f"width {short(size_hw[0])} x {short(size_hw[1])}. Scale photo and masks down.",
+            )
         if shown(name) != name:
             raise BadRow(
                 "image name",
@@ -306,9 +227,8 @@ class _Converter:
                 segmentation=part,
                 bbox=box_xywh,
                 area=area_px,
-                source_name=mask.name,
-                **({"iscrowd": 1} if mask.iscrowd else {}),
-                **mask.extra,
+                iscrowd=1 if mask.iscrowd else 0,
+                extra={"source_name": mask.name, **mask.extra},
             )
             self.per_class[row.category] += 1
         return True
@@ -321,57 +241,3 @@ class _Converter:
             return []
         self._counts["pairs parted into left and right"] += 1
         return [rle.encode_mask(half_HW) for half_HW in halves]
-
-
-def add_source_arguments(parser: argparse.ArgumentParser, table: str) -> None:
-    """Add what all converters take: photos, output, table, limits."""
-    parser.add_argument("--images", metavar="DIR", help="the folder of the photos")
-    parser.add_argument("--out", required=True, metavar="JSON", help="the COCO file to write")
-    add_map_arguments(parser, table)
-    add_max_bad_rows(parser)
-    parser.add_argument(
-        "--no-check-photos",
-        dest="check_photos",
-        action="store_false",
-        help="do not look for the photos nor compare their sizes",
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite --out")
-
-
-def run_source(
-    args: argparse.Namespace,
-    images: Iterable[SourceImage | BadRow],
-    *,
-    info: dict[str, Any],
-    where: str,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    counts: Mapping[str, int] | None = None,
-    **extra: Any,
-) -> int:
-    """Convert as the common arguments say, print the report, return the exit code.
-
-    For the arguments see :func:`write_coco`.
-    """
-    if args.check_photos and not args.images:
-        raise FashionError(
-            "--images: the folder of the photos expected, got nothing. Name it, or leave the "
-            "photos unchecked with --no-check-photos."
-        )
-    sweep(args.out)
-    report = write_coco(
-        images,
-        CategoryTable.read(args.map),
-        args.out,
-        images_dir=args.images,
-        info=info,
-        where=where,
-        inputs=(*inputs, args.map),
-        counts=counts,
-        max_bad_rows=args.max_bad_rows,
-        check_photos=args.check_photos,
-        force=args.force,
-        progress=True,
-        **extra,
-    )
-    say(report.summary())
-    return 0

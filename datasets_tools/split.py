@@ -28,6 +28,7 @@ from typing import Any
 from tqdm import tqdm
 
 from datasets_tools import balance
+from datasets_tools.cached import refuse_cached
 from datasets_tools.dedupe import add_hash_arguments
 from datasets_tools.name_lists import (
     SPLITS,
@@ -37,7 +38,7 @@ from datasets_tools.name_lists import (
     read_lists,
     units_of,
 )
-from datasets_tools.report import exit_code, say, sweep
+from datasets_tools.report import say, sweep
 from datasets_tools.split_groups import Groups
 from datasets_tools.split_parts import SplitReport, split_coco, write_folds, write_splits
 from datasets_tools.stratify import (
@@ -130,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
     sweep(*(Path(args.out) / name for name in (folds_out or names_out)))
     _check_usage(args)
     coco = read_coco(args.annotations)
+    refuse_cached(coco, str(args.annotations))
     groups_path = args.groups
     if groups_path is None and args.lists and (Path(args.lists) / "groups.txt").is_file():
         groups_path = Path(args.lists) / "groups.txt"
@@ -270,19 +272,3 @@ def _folds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) >= 2):
         raise argparse.ArgumentTypeError(f"a whole number of at least 2 expected, got {text!r}")
     return int(text)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run as ``python -m datasets_tools.split``; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m datasets_tools.split",
-        description="Split a COCO file into train, val and test.",
-        epilog="example: python -m datasets_tools.split data/ccp/annotations/all.json "
-        "--lists datasets_tools/splits/ccp --out data/ccp/annotations",
-    )
-    add_arguments(parser)
-    return exit_code(run, parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

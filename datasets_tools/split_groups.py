@@ -6,11 +6,18 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from datasets_tools.dedupe import Pair, Photo, crossing, find_pairs, pair_lines, photos_of
 from datasets_tools.name_lists import NameIndex, connected, groups_by_key, units_of
+from datasets_tools.near_photos import (
+    Pair,
+    Photo,
+    crossing,
+    find_pairs,
+    pair_lines,
+    photos_of,
+)
 from datasets_tools.photo_hashes import hash_photos
-from datasets_tools.report import BadRows
-from datasets_tools.split_parts import check_groups, first_of
+from datasets_tools.report import BadRows, counted, first_of
+from datasets_tools.split_parts import check_groups
 from fashion_mmdet.core.errors import AnnotationError
 
 
@@ -49,7 +56,8 @@ class Groups:
             found, absent = groups_by_key(coco["images"], key, args.annotations)
             self._by_key += found
             if absent:
-                self._notes.append(f"note: {absent:,} images have no {key!r}; each is on its own")
+                without = counted(absent, "image")
+                self._notes.append(f"note: {without} without {key!r}, each on its own")
         if args.images:
             bad = BadRows(args.max_bad_rows, args.annotations)
             hashes = hash_photos(args.images, index.file_names, bad, args.hashes, progress=True)
@@ -79,9 +87,9 @@ class Groups:
         if leaks:
             pairs = "; ".join(line.strip() for line in pair_lines(leaks, 5))
             raise AnnotationError(
-                f"lists: copies and near-duplicates in one part expected, got {len(leaks):,} pairs "
-                f"in two: {pairs}. Look at them, and move them together; or, where they are none, "
-                "lower --max-distance."
+                "lists: copies and near-duplicates in one part expected, got "
+                f"{counted(len(leaks), 'pair')} in two: {pairs}. Look at them, and move them "
+                "together; or, where they are none, lower --max-distance."
             )
         for group in self.all:
             listed = {name: part_of[name] for name in group if name in part_of}

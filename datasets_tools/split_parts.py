@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_tools.name_lists import SPLITS, NameIndex, list_text
-from datasets_tools.subset import head_of
+from datasets_tools.report import first_of
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import atomic_open_many, refuse_overwrite, refuse_own_input
 
@@ -64,8 +64,8 @@ def split_coco(
 ) -> tuple[dict[str, dict[str, Any]], SplitReport]:
     """Split a COCO dictionary by lists of file names or stems.
 
-    Categories and all else but images and annotations go to every split (see ``head_of``); the
-    order of images and annotations stays.
+    Categories and all else but images and annotations go to every split ; the order of
+    images and annotations stays.
 
     Returns:
         Split -> COCO dictionary, and the report.
@@ -95,7 +95,7 @@ def split_coco(
     name_of = {image["id"]: image["file_name"] for image in images}
     category_of = {category["id"]: category["name"] for category in coco["categories"]}
     report.n_per_category = {name: Counter() for name in category_of.values()}
-    rest = {k: v for k, v in head_of(coco).items() if k not in ("images", "annotations")}
+    rest = {k: v for k, v in coco.items() if k not in ("images", "annotations")}
     parts = {split: {**rest, "images": [], "annotations": []} for split in lists}
     for image in images:
         if image["file_name"] in split_of:
@@ -207,8 +207,3 @@ def check_groups(
                 f"groups: the images of a group in one split expected, got {where}. "
                 "Move them together."
             )
-
-
-def first_of(names: Sequence[str], count: int = 5) -> str:
-    """Return how many names there are, and the first of them."""
-    return f"{len(names)} ({', '.join(names[:count])}{', ...' if len(names) > count else ''})"

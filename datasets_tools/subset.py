@@ -14,10 +14,11 @@ import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets_tools.cached import refuse_cached
 from datasets_tools.report import say, sweep
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.coco import read_coco
@@ -89,8 +90,10 @@ def filter_coco(
         where: what to name in an error.
 
     Raises:
-        FashionError: for a class or source that the file does not have, or if nothing is left.
+        FashionError: for a class or source that the file does not have, the file of a cache, or
+            if nothing is left.
     """
+    refuse_cached(coco, where)
     kept_ids = _category_ids(coco, classes, where)
     _require_sources(coco, sources, where)
     images = {image["id"]: image for image in coco["images"]}
@@ -128,22 +131,15 @@ def filter_coco(
     return _part(coco, enough, kept, counts)
 
 
-def keep_images(coco: dict[str, Any], image_ids: Collection[int]) -> Subset:
-    """Return the part of ``coco`` on the given images."""
+def keep_images(coco: dict[str, Any], image_ids: Collection[int], where: str = "coco") -> Subset:
+    """Return the part of ``coco`` on the given images.
+
+    Raises:
+        FashionError: for the file of a cache.
+    """
+    refuse_cached(coco, where)
     counts = Counter({"images not drawn": len(coco["images"]) - len(image_ids)})
     return _part(coco, image_ids, coco["annotations"], counts)
-
-
-def head_of(coco: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``coco`` as a part of it may keep it, but for images and annotations.
-
-    ``info.cached_from`` holds for the file in the cache alone (``fashion data cache``): it says by
-    a path relative to that file what the whole was made from.
-    """
-    info = coco.get("info")
-    if not isinstance(info, dict) or "cached_from" not in info:
-        return dict(coco)
-    return {**coco, "info": {key: value for key, value in info.items() if key != "cached_from"}}
 
 
 def _part(
@@ -153,7 +149,7 @@ def _part(
     counts: Counter[str],
 ) -> Subset:
     part = {
-        **head_of(coco),
+        **coco,
         "images": [image for image in coco["images"] if image["id"] in image_ids],
         "annotations": [a for a in annotations if a["image_id"] in image_ids],
     }

@@ -122,6 +122,14 @@ def test_cache_of_annotations_that_changed_since_is_refused(pair, data: Path) ->
     assert len(samples(data)) == len(SIZES_HW)
 
 
+def test_cache_named_for_scoring_is_refused(pair, data: Path) -> None:
+    from fashion_mmdet.core.errors import AnnotationError
+    from fashion_mmdet.datasets import FashionDataset
+
+    with pytest.raises(AnnotationError, match="whose masks are resized"):
+        FashionDataset(ann_file=str(data / "cache/train.json"), test_mode=True)
+
+
 def test_working_size_is_mmcvs_wherever_it_shrinks() -> None:
     import mmcv
 

@@ -197,6 +197,16 @@ def test_dry_run_prints_the_run_and_writes_nothing(place: Path) -> None:
     assert sorted(place.rglob("*")) == before
 
 
+def test_dry_run_counts_parameters_with_options_of_their_own_and_lists_none(place: Path) -> None:
+    apart = "optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, norm_decay_mult=0.0))"
+    (place / "apart.py").write_text(f"_base_ = [{CONFIG!r}]\n{apart}\n")
+    words = ["train", place / "apart.py", "--dry-run", "--cfg-options", *SHORT]
+    text = call([BIN / "fashion", *words], place)
+    assert "paramwise_options" not in text
+    (count,) = re.findall(r"; options of (\d+) parameters by paramwise_cfg", text)
+    assert int(count) > 20
+
+
 def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path) -> None:
     readme = (REPO / "README.md").read_text(encoding="utf-8").split("## Your own photos")[1]
     recipe, own = re.findall(r"```python\n(.*?)```", readme, flags=re.S)[:2]

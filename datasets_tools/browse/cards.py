@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets_tools.colours import hex_colour, rgb_of_id
+from datasets_tools.report import counted
 
 SEVERITIES = ("error", "warning", "note")
 _UNKNOWN = (128, 128, 128)
@@ -110,9 +111,9 @@ def collect(
     loose = _assign(plain, cards, card_of, image_of)
     notes = []
     if n_orphans:
-        notes.append(f"{n_orphans:,} annotations belong to no photo of the file.")
+        notes.append(f"Of no photo of the file: {counted(n_orphans, 'annotation')}.")
     shown = _limited(cards, plain, limit)
-    if len(shown) < len(cards):
+    if 0 < len(shown) < len(cards):
         notes.append(f"{len(shown):,} of {len(cards):,} photos are shown, as asked for.")
     return Cards(shown, classes, plain, loose, notes)
 

@@ -7,78 +7,36 @@ cache is whole.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import posixpath
-import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from tqdm import tqdm
 
-from datasets_tools.cache.ledger import LEDGER, Ledger, Made, add_photo, add_whole, write_ledger
-from datasets_tools.cache.scale import (
-    Settings,
-    cached_name,
-    resize_annotation,
-    resize_photo,
-    working_size_hw,
+from datasets_tools.cache.annotations import write_annotations
+from datasets_tools.cache.folder import (
+    ANNOTATIONS,
+    PART,
+    PHOTOS,
+    locked,
+    named_when_full,
+    refuse_other,
+    refuse_own_inputs,
 )
-from fashion_mmdet.core.coco import CocoWriter, read_coco
+from datasets_tools.cache.ledger import LEDGER, Ledger, Made, add_photo, add_whole, write_ledger
+from datasets_tools.cache.report import CacheReport
+from datasets_tools.cache.scale import Settings, name_in_cache, resize_photo, working_size_hw
+from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import atomic_open, inside, looked_up_from, require_writable
 
-#: What a cache holds, by the names that the configs know; ``photos/`` stands in ``file_name``.
-ANNOTATIONS, PHOTOS = "train.json", "photos"
-_PART = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part")  # how atomic_open names what is unfinished
 _SHOWN = 5  # faults that are named
-
-
-@dataclass
-class CacheReport:
-    """What a cache holds, and what was done for it.
-
-    Attributes:
-        n_photos: photos in the cache.
-        n_made: those made by this run; the others were there.
-        source_bytes: size of the photos' files at their own size.
-        cached_bytes: size of those in the cache.
-        n_masks: annotations in the cache.
-        dropped: reason -> annotations left out.
-        annotation_bytes: size of the annotation file, before and in the cache.
-        seconds: wall time.
-    """
-
-    n_photos: int = 0
-    n_made: int = 0
-    source_bytes: int = 0
-    cached_bytes: int = 0
-    n_masks: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    annotation_bytes: tuple[int, int] = (0, 0)
-    seconds: float = 0.0
-
-    def lines(self, out: Path) -> Iterator[str]:
-        """Yield the report as printed; the summary comes last."""
-        for reason, count in self.dropped.most_common():
-            yield f"note: {count:,} annotations left out: {reason}"
-        before, after = self.annotation_bytes
-        yield f"annotations: {self.n_masks:,} kept, {_mb(before)} before, {_mb(after)} in the cache"
-        yield (
-            f"photos: {self.n_photos:,}, {_mb(self.source_bytes)} before, "
-            f"{_mb(self.cached_bytes)} in the cache"
-        )
-        yield (
-            f"{out}: {self.n_made:,} photos made, {self.n_photos - self.n_made:,} were there, "
-            f"{self.seconds:.1f} s"
-        )
 
 
 def make_cache(
@@ -121,11 +79,11 @@ def make_cache(
         raise FashionError(
             f"{source}: a COCO file expected, found none. Check the path.{looked_up_from(source)}"
         )
-    _refuse_own_inputs(folder, source, Path(images_dir))
+    refuse_own_inputs(folder, source, Path(images_dir))
     require_writable(folder / LEDGER)
-    with _named_when_full(folder), _locked(folder):
+    with named_when_full(folder), locked(folder):
         ledger = Ledger.read(folder)
-        _refuse_other(folder, ledger, settings, force)
+        refuse_other(folder, ledger, settings, force)
         # Before the file is read: a change in between makes the cache stale, not wrong.
         sha256 = _sha256(source)
         cache = _Cache(folder, Path(images_dir), settings, ledger, workers, progress)
@@ -151,7 +109,7 @@ class _Cache:
     ) -> None:
         self._folder, self._images_dir, self._settings = folder, images_dir, settings
         self._ledger, self._workers = ledger, workers
-        self._hidden = None if progress else True  # None: hidden unless stderr is a terminal
+        self._progress = progress
         self._n_made = 0
         # One photo is written at a time: atomic_open reads the umask, which all threads share.
         self._writing = threading.Lock()
@@ -187,7 +145,9 @@ class _Cache:
         self._ledger = Ledger(self._settings.as_json(), fresh)
         write_ledger(self._folder, self._settings.as_json(), fresh.values())
         self._make_photos({n: size for n, size in wanted.items() if n not in fresh})
-        n_masks, dropped = self._write_annotations(coco, source, sha256)
+        n_masks, dropped = write_annotations(
+            self._folder, coco, source, sha256, self._settings, self._progress
+        )
         self._ledger.whole = {
             "sha256": sha256,
             "bytes": (self._folder / ANNOTATIONS).stat().st_size,
@@ -222,17 +182,13 @@ class _Cache:
                     f"{where}: the size {wanted[name]} expected, which {name} has in an entry "
                     f"before, got {size_hw}. Mend the file."
                 )
-            cached = self._name_of(name, size_hw)
+            cached = name_in_cache(name, size_hw, self._settings)
             if maker_of.setdefault(cached, name) != name:
                 raise AnnotationError(
                     f"{where}: a name of its own in the cache expected, got {cached} for {name} "
                     f"and for {maker_of[cached]}. Rename one."
                 )
         return wanted
-
-    def _name_of(self, file_name: str, size_hw: tuple[int, int]) -> str:
-        new_hw = working_size_hw(size_hw, self._settings.size)
-        return cached_name(file_name, new_hw != size_hw, self._settings)
 
     def _is_fresh(self, made: Made) -> bool:
         """Whether a cached photo is there, and its original is as it was then."""
@@ -246,7 +202,7 @@ class _Cache:
 
     def _remove(self, cached: set[str], wanted: dict[str, tuple[int, int]]) -> None:
         """Remove photos that are ours and no longer wanted, and what killed runs left."""
-        names = {self._name_of(name, size_hw) for name, size_hw in wanted.items()}
+        names = {name_in_cache(name, size_hw, self._settings) for name, size_hw in wanted.items()}
         kept = {posixpath.normpath(name) for name in names}  # "./0.jpg" and "0.jpg" are one file
         for name in cached:
             if posixpath.normpath(name) not in kept:
@@ -255,12 +211,13 @@ class _Cache:
         known |= {ANNOTATIONS, LEDGER}
         for place, _, files in os.walk(self._folder):
             for name in files:
-                part = _PART.fullmatch(name)
+                part = PART.fullmatch(name)
                 if part and os.path.relpath(os.path.join(place, part[1]), self._folder) in known:
                     os.unlink(os.path.join(place, name))
 
     def _make_photos(self, missing: dict[str, tuple[int, int]]) -> None:
         faults: list[str] = []
+        hidden = None if self._progress else True  # None: hidden unless stderr is a terminal
         # Threads: OpenCV decodes, resizes and codes without Python's lock.
         with (
             open(self._folder / LEDGER, "a", encoding="utf-8") as stream,
@@ -268,9 +225,7 @@ class _Cache:
         ):
             jobs = [pool.submit(self._make_photo, *item, stream) for item in missing.items()]
             try:
-                for job in tqdm(
-                    as_completed(jobs), total=len(jobs), unit="photo", disable=self._hidden
-                ):
+                for job in tqdm(as_completed(jobs), total=len(jobs), unit="photo", disable=hidden):
                     try:
                         job.result()
                     except AnnotationError as error:
@@ -298,7 +253,7 @@ class _Cache:
             ) from None
         new_hw = working_size_hw(size_hw, self._settings.size)
         small = resize_photo(content, size_hw, new_hw, self._settings, str(path))
-        name = self._name_of(file_name, size_hw)
+        name = name_in_cache(file_name, size_hw, self._settings)
         made = Made(file_name, stat.st_size, stat.st_mtime_ns, *size_hw, name, len(small))
         with self._writing:
             with atomic_open(self._folder / PHOTOS / name, "wb") as stream:
@@ -307,119 +262,6 @@ class _Cache:
             self._ledger.photos[file_name] = made
             self._n_made += 1
 
-    def _write_annotations(
-        self, coco: dict[str, Any], source: Path, sha256: str
-    ) -> tuple[int, Counter[str]]:
-        """Write the annotation file; return how many annotations it has, and lacks by reason."""
-        dropped: Counter[str] = Counter()
-        size_of = {image["id"]: (image["height"], image["width"]) for image in coco["images"]}
-        lists = ("info", "images", "annotations", "categories")
-        rest = {key: value for key, value in coco.items() if key not in lists}
-        info = coco["info"] if isinstance(coco.get("info"), dict) else {}
-        made_from = {
-            # Relative: the folder of the data set may move, its cache with it.
-            "annotations": _as_text(os.path.relpath(source.resolve(), self._folder.resolve())),
-            "sha256": sha256,
-            **self._settings.as_json(),
-        }
-        with CocoWriter(
-            self._folder / ANNOTATIONS,
-            coco["categories"],
-            {**info, "cached_from": made_from},
-            **rest,
-        ) as writer:
-            for image in coco["images"]:
-                self._add_image(writer, image)
-            for annotation in tqdm(coco["annotations"], unit="mask", disable=self._hidden):
-                size_hw = size_of[annotation["image_id"]]
-                new_hw = working_size_hw(size_hw, self._settings.size)
-                where = f"{source}: annotation {annotation['id']}"
-                entry, reason = resize_annotation(annotation, size_hw, new_hw, where)
-                if entry is None:
-                    dropped[reason] += 1
-                else:
-                    writer.add_annotation(annotation_id=entry.pop("id"), **entry)
-        return writer.n_annotations, dropped
-
-    def _add_image(self, writer: CocoWriter, image: dict[str, Any]) -> None:
-        size_hw = image["height"], image["width"]
-        height_px, width_px = working_size_hw(size_hw, self._settings.size)
-        changed = {
-            "file_name": f"{PHOTOS}/{self._name_of(image['file_name'], size_hw)}",
-            "height": height_px,
-            "width": width_px,
-            "ori_size": list(size_hw),
-            "cached_from": image["file_name"],
-        }
-        kept = {key: value for key, value in image.items() if key != "id"}
-        writer.add_image(image_id=image["id"], **{**kept, **changed})
-
-
-def _refuse_own_inputs(folder: Path, source: Path, images_dir: Path) -> None:
-    """Refuse to make a cache of what lies in it: that is removed before it would be read."""
-    for given, places in ((source, (source, source.parent)), (images_dir, (images_dir,))):
-        if any(place.resolve().is_relative_to(folder.resolve()) for place in places):
-            raise FashionError(
-                f"{folder}: a folder without the input expected, got one with {given}. Make the "
-                "cache from the originals, or choose another --out."
-            )
-
-
-def _refuse_other(folder: Path, ledger: Ledger, settings: Settings, force: bool) -> None:
-    """Refuse a folder of other things, and a cache of other settings unless ``force``."""
-    if ledger.settings is None:
-        found = sorted(name for name in os.listdir(folder) if not _PART.fullmatch(name))
-        if found:
-            raise FashionError(
-                f"{folder}: a new folder or a cache expected, found {', '.join(found[:3])} and no "
-                f"{LEDGER}. Choose another --out."
-            )
-    elif ledger.settings != settings.as_json() and not force:
-        raise FashionError(
-            f"{folder}: a cache of {settings} expected, found one of {ledger.settings}. Choose "
-            "another --out, or make this one anew with --force."
-        )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make ``folder`` and keep other runs out of it; the system frees the lock of a killed one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FashionError(
-                f"{folder}: a folder at rest expected, another run is at work in it. Wait for it."
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _named_when_full(folder: Path) -> Iterator[None]:
-    """Turn a full disk and its like into a sentence; nothing of it is a fault of the program."""
-    try:
-        yield
-    except OSError as error:
-        raise FashionError(
-            f"{error.filename or folder}: files to be read and written expected, got "
-            f"'{error.strerror or error}'. The cache is not whole and is not used; mend the cause "
-            "and run again: what is done stays."
-        ) from None
-
-
-def _as_text(path: str) -> str:
-    """Return a path as whole characters: one may have bytes that are no UTF-8, JSON may not."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
@@ -427,7 +269,3 @@ def _sha256(path: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _mb(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.1f} MB"

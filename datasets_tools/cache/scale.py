@@ -91,6 +91,11 @@ def cached_name(file_name: str, is_resized: bool, settings: Settings) -> str:
     return file_name if is_named else f"{file_name}{suffixes[0]}"
 
 
+def name_in_cache(file_name: str, size_hw: tuple[int, int], settings: Settings) -> str:
+    """Return the name of the cached photo of a photo of ``size_hw``; see :func:`cached_name`."""
+    return cached_name(file_name, working_size_hw(size_hw, settings.size) != size_hw, settings)
+
+
 def resize_photo(
     content: bytes,
     size_hw: tuple[int, int],

@@ -26,9 +26,17 @@ from datasets_tools.cache.build import make_cache
 from datasets_tools.cache.scale import SUFFIXES, Settings
 from datasets_tools.report import say
 
+_SETTING = (
+    "To train from it: FASHION_CACHE=cache fashion train configs/fashion/mask_rcnn_r50.py, where "
+    "the cache is data/imaterialist/cache. FASHION_CACHE is relative to the folder of the data set "
+    "(data_root of the config, here data/imaterialist or its like in FASHION_DATA), not to the "
+    "folder that you are in; or it is a whole path. The last lines of a run say which."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fashion data cache`` to ``parser``."""
+    parser.epilog = f"{parser.epilog}. {_SETTING}"
     parser.add_argument("annotations", metavar="TRAIN.json", help="the COCO file of training")
     parser.add_argument("--images", required=True, metavar="DIR", help="the folder of its photos")
     parser.add_argument(

@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from datasets_tools.report import say, sweep
+from datasets_tools.report import counted, say, sweep
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import (
     refuse_overwrite,
@@ -28,7 +29,7 @@ from .annotations import Survey, survey_file
 from .fix import fix, is_mended, refuse_wrong_folder
 from .masks import check_masks
 from .photos import Speed, check_photos
-from .text import as_json, counted, findings_text
+from .text import as_json, findings_text, summary
 
 #: ``replayer(config, annotation file, folder of photos, n images)`` returns the replay's result:
 #: ``{"lines": [text to print], "findings": [(kind, message, place of the finding)], ...}``; what
@@ -36,6 +37,8 @@ from .text import as_json, counted, findings_text
 Replayer = Callable[[str, str, str, int], dict[str, Any]]
 #: Photos on the page: those with findings, the gravest first; more would choke a browser.
 _MOST_SHOWN = 1000
+#: Of a photo that was not decoded; it has one of these at most.
+_UNDECODED = ("photo missing", "photo unreadable", "photo truncated")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,12 +113,12 @@ def run(args: argparse.Namespace) -> int:
         say(speed.text())
     if args.json:
         write_json(args.json, as_json(survey, speed, replay), indent=1)
-        say(f"{args.json}: all {len(survey.findings):,} findings")
+        say(f"{args.json}: {counted(len(survey.findings), 'finding')}, all of them")
     if args.fix:
         _write_fixed(args, survey)
     if args.html:
         _write_page(args, survey)
-    say(f"{args.annotations}: {counted(survey)}")
+    say(f"{args.annotations}: {summary(survey)}")
     return 1 if survey.findings.of_severity("error") else 0
 
 
@@ -148,6 +151,9 @@ def check(
         check_masks(survey, scale, progress)
     if survey.is_readable and images_dir is not None:
         speed = check_photos(survey, images_dir, workers, progress)
+        counts = survey.findings.counts()
+        n_undecoded = sum(counts[kind] for kind in _UNDECODED)
+        speed = replace(speed, n_photos=speed.n_photos - n_undecoded)
     return survey, speed
 
 
@@ -167,10 +173,10 @@ def _refuse(args: argparse.Namespace) -> None:
         sweep(out)
     pages: tuple[Path, ...] = ()
     if args.html:
-        from datasets_tools import browse
+        from datasets_tools.browse.page import outputs, refuse_outputs
 
-        pages = browse.outputs(args.html)
-        browse.refuse_outputs(args.html, args.images, args.force, args.annotations)
+        pages = outputs(args.html)
+        refuse_outputs(args.html, args.images, args.force, args.annotations)
     _refuse_same([*_outputs(args), *pages])
 
 
@@ -206,8 +212,8 @@ def _write_fixed(args: argparse.Namespace, survey: Survey) -> None:
     write_json(args.fix, fixed.data)
     unmended = sum(not is_mended(finding) for finding in survey.findings)
     say(
-        f"{args.fix}: {len(fixed.changes):,} changes, each in {_changes_path(args.fix)}; "
-        f"{unmended:,} findings are of kinds that a person must look at"
+        f"{args.fix}: {counted(len(fixed.changes), 'change')}, each in "
+        f"{_changes_path(args.fix)}; findings of kinds that a person must look at: {unmended:,}"
     )
 
 
@@ -215,18 +221,22 @@ def _write_page(args: argparse.Namespace, survey: Survey) -> None:
     if not survey.is_readable:
         say("--html: nothing was written: there is nothing to draw in what is no COCO file")
         return
-    from datasets_tools.browse import write_page
+    from datasets_tools.browse.page import write_page
 
     found = [finding.as_dict() for finding in survey.findings]
     n_photos = len({entry["file_name"] for entry in found if entry["file_name"]})
+    # A page of an earlier check must not stay where nothing is left to be found.
     page = write_page(
         survey.data,
         args.images,
         args.html,
         findings=found,
+        notes=() if found else [f"Nothing was found: {summary(survey)}."],
         title=f"{survey.name}: findings",
-        limit=min(max(n_photos, 1), _MOST_SHOWN),
+        limit=min(n_photos, _MOST_SHOWN),
         progress=True,
     )
-    shown = f"{min(n_photos, _MOST_SHOWN):,} of {n_photos:,} photos with findings"
-    say(f"{page}: {shown}; open it in a browser")
+    shown = f"{page.n_photos:,} of {counted(n_photos, 'photo')} with findings"
+    if not n_photos:
+        shown = f"{counted(len(found), 'finding')}, of no photo" if found else "nothing was found"
+    say(f"{page.index}: {shown}; open it in a browser")

@@ -6,21 +6,18 @@ is handed on to the masks and photos.
 
 from __future__ import annotations
 
-import math
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 from fashion_mmdet.core.errors import FashionError, did_you_mean
 from fashion_mmdet.core.files import inside, read_json
 from fashion_mmdet.core.ontology import CLASSES
 
+from .counts import look_at_counts
 from .findings import Findings
-
-#: Our configs' ``max_per_img``: no more detections of an image than these are scored.
-MOST_INSTANCES = 100
+from .values import decodable, is_id, not_finite, short
 
 
 @dataclass
@@ -103,7 +100,7 @@ def survey_data(data: Any, name: str) -> Survey:
     known_categories = _look_at_categories(survey)
     known_images = _look_at_images(survey)
     _look_at_annotations(survey, known_images, known_categories)
-    _look_at_counts(survey)
+    look_at_counts(survey)
     return survey
 
 
@@ -194,11 +191,6 @@ def _look_at_images(survey: Survey) -> set[int]:
     return set(first_of_id)
 
 
-def is_id(value: object) -> TypeGuard[int]:
-    """Return whether ``value`` is a whole number of 64 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-
-
 # key of an image: (check, what it checks).
 _IMAGE_KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "id": (is_id, "a whole number"),
@@ -286,28 +278,6 @@ def attribute_ids(data: dict[str, Any]) -> set[int] | None:
     return {number for number in ids if is_id(number)}
 
 
-def _look_at_counts(survey: Survey) -> None:
-    """Enter what only all annotations together tell."""
-    used: Counter[int] = Counter()
-    on_image: Counter[int] = Counter()
-    for entry in survey.data["annotations"]:
-        if isinstance(entry, dict):
-            for key, counter in (("category_id", used), ("image_id", on_image)):
-                if is_id(entry.get(key)):
-                    counter[entry[key]] += 1
-    for index, entry in enumerate(survey.data["categories"]):
-        if isinstance(entry, dict) and is_id(entry.get("id")) and not used[entry["id"]]:
-            message = f"{short(entry.get('name'))} has none."
-            survey.add("category without annotations", message, "categories", index)
-    for image_id, index in survey.images.items():
-        count = on_image[image_id]
-        if not count:
-            survey.add("image without annotations", "no annotation.", "images", index)
-        elif count > MOST_INSTANCES:
-            message = f"at most {MOST_INSTANCES} expected, got {count}."
-            survey.add("many instances", message, "images", index)
-
-
 def _objects(survey: Survey, list_name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, entry in enumerate(survey.data[list_name]):
         if isinstance(entry, dict):
@@ -317,37 +287,5 @@ def _objects(survey: Survey, list_name: str) -> Iterator[tuple[int, dict[str, An
             survey.add("malformed entry", message, list_name, index)
 
 
-def is_number(value: object) -> bool:
-    """Return whether ``value`` is a finite number that a double can hold."""
-    return is_id(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def not_finite(value: object) -> bool:
-    """Return whether ``value``, or a number in the list that it is, is NaN or infinite."""
-    # A stack of its own: a file may nest lists deeper than Python calls.
-    left = [value]
-    while left:
-        value = left.pop()
-        if isinstance(value, list):
-            left.extend(value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            return True
-    return False
-
-
-def decodable(text: str) -> str:
-    """Return a path's text as UTF-8 can hold it: bytes of a name that are none become U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _got(entry: dict[str, Any], key: str) -> str:
     return short(entry[key]) if key in entry else "nothing"
-
-
-def short(value: object) -> str:
-    """Return ``value`` as a message shows it: 60 characters at most."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        text = f"a {type(value).__name__} nested too deep to show"
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,27 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from .catalogue_shapes import SHAPES
+from .kind import DROP_ANNOTATION, DROP_IMAGE, Kind
 
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of finding; ``fix`` says what ``--fix`` does about it, empty for nothing."""
-
-    severity: Literal["error", "warning", "note"]
-    meaning: str
-    advice: str
-    fix: str = ""
-
-
-_DROP_ANNOTATION = "the annotation is removed"
-_DROP_IMAGE = "the image and its annotations are removed"
-_BOX = "the box becomes that of the mask"
-_AREA = "the area becomes that of the mask"
-
-#: kind -> what it is; in the order in which the files are looked through.
-CATALOGUE: dict[str, Kind] = {
+_ENTRIES: dict[str, Kind] = {
     # the file
     "not JSON": Kind(
         "error", "the file cannot be read as JSON", "Fetch or write the file again."
@@ -93,7 +76,7 @@ CATALOGUE: dict[str, Kind] = {
         "error",
         "a file name is absolute or climbs out of the folder of photos",
         "Names are relative to the folder of photos.",
-        _DROP_IMAGE,
+        DROP_IMAGE,
     ),
     "image without annotations": Kind(
         "note",
@@ -116,13 +99,13 @@ CATALOGUE: dict[str, Kind] = {
         "error",
         "the image of an annotation is not in the file",
         "Are the lists of one file?",
-        _DROP_ANNOTATION,
+        DROP_ANNOTATION,
     ),
     "annotation of unknown category": Kind(
         "error",
         "the category of an annotation is not in the file",
         "Complete the list of categories.",
-        _DROP_ANNOTATION,
+        DROP_ANNOTATION,
     ),
     "crowd": Kind(
         "note",
@@ -146,144 +129,33 @@ CATALOGUE: dict[str, Kind] = {
         "Complete the list, or mend the id.",
         "the id is removed from the annotation",
     ),
-    # annotations: masks
-    "no segmentation": Kind(
-        "error",
-        "an annotation has no mask: the loader ignores it",
-        "Annotate a mask, or remove the annotation.",
-        _DROP_ANNOTATION,
-    ),
-    "segmentation malformed": Kind(
-        "error",
-        "a segmentation is neither polygons nor a run-length code that adds up to the image",
-        "Export the mask again.",
-        "what is malformed is removed, and the annotation if no polygon is left",
-    ),
-    "mask of another size": Kind(
-        "error",
-        "a run-length code is of another size than its image",
-        "Were height and width swapped, or the photo resized?",
-        _DROP_ANNOTATION,
-    ),
-    "polygon of too few points": Kind(
-        "error",
-        "a polygon has fewer than three points",
-        "Remove it.",
-        "the polygon is removed, and the annotation if none is left",
-    ),
-    "polygon degenerate": Kind(
-        "warning",
-        "all points of a polygon lie on one line",
-        "Remove it.",
-        "the polygon is removed, and the annotation if none is left",
-    ),
-    "polygon crosses itself": Kind(
-        "warning",
-        "edges of a polygon cross, so that a part of it may count as outside",
-        "Draw it again.",
-    ),
-    "polygon of many points": Kind(
-        "note",
-        "a polygon has more than 5,000 points; whether it crosses itself was not looked at",
-        "Simplify it: photos have fewer pixels along a garment's outline.",
-    ),
-    "polygon out of frame": Kind(
-        "warning",
-        "points of a polygon lie outside the image by more than a pixel",
-        "Are the coordinates in pixels of this image?",
-        "the points move to the frame",
-    ),
-    "mask empty": Kind(
-        "error", "a mask has no pixel", "Remove the annotation.", _DROP_ANNOTATION
-    ),
-    "mask tiny": Kind(
-        "note",
-        "a mask has less than 64 px at the working size: less than one cell of the finest level",
-        "Train at a larger size, if such masks matter.",
-    ),
-    "mask over the whole photo": Kind(
-        "warning",
-        "a mask covers more than 95 % of the photo",
-        "Is it the background, or an inverted mask?",
-    ),
-    "mask twice": Kind(
-        "error",
-        "two annotations of an image have one category and the same pixels",
-        "Remove one.",
-        "the later one is removed",
-    ),
-    "mask with two categories": Kind(
-        "warning",
-        "two annotations of an image have the same pixels and two categories",
-        "Which one is it?",
-    ),
-    "masks overlap": Kind(
-        "warning",
-        "two masks of one category on one image share more than 70 % (IoU)",
-        "Are they one instance, annotated twice?",
-    ),
-    # annotations: boxes and areas
-    "box missing": Kind(
-        "warning", "no bbox: stock mmdet fails, our loader takes the mask's", "Add it.", _BOX
-    ),
-    "box malformed": Kind(
-        "error", "a bbox is not four numbers [x, y, width, height]", "Mend it.", _BOX
-    ),
-    "box without area": Kind(
-        "error", "a box is less than a pixel wide or high: the loader drops it", "Mend it.", _BOX
-    ),
-    "box outside": Kind(
-        "error", "a box lies outside its image: the loader drops it", "Mend it.", _BOX
-    ),
-    "box out of frame": Kind(
-        "warning", "a box leaves its image by more than 2 px", "Mend it.", _BOX
-    ),
-    "box is not the mask's": Kind(
-        "warning",
-        "a box is not the one around its mask: boxes and masks teach different things",
-        "Is the box [x, y, width, height], and of this mask?",
-        _BOX,
-    ),
-    "area missing": Kind(
-        "warning", "no area: stock mmdet fails, our loader takes the mask's", "Add it.", _AREA
-    ),
-    "area malformed": Kind("error", "an area is no number", "Mend it.", _AREA),
-    "area 0": Kind(
-        "error", "an area of 0 or less: the loader drops the instance", "Mend it.", _AREA
-    ),
-    "area is the box's": Kind(
-        "warning",
-        "the area is that of the box: AP of small, medium and large is of other instances",
-        "Take the mask's area.",
-        _AREA,
-    ),
-    "area is not the mask's": Kind(
-        "warning", "the area is not that of the mask", "Take the mask's area.", _AREA
-    ),
+}
+
+_PHOTOS_AND_LOADER: dict[str, Kind] = {
     # photos
     "photo missing": Kind(
-        "error", "a photo is not in the folder", "Is the folder complete?", _DROP_IMAGE
+        "error", "a photo is not in the folder", "Is the folder complete?", DROP_IMAGE
     ),
     "photo unreadable": Kind(
-        "error", "a photo cannot be decoded: training stops at it", "Fetch it again.", _DROP_IMAGE
+        "error", "a photo cannot be decoded: training stops at it", "Fetch it again.", DROP_IMAGE
     ),
     "photo truncated": Kind(
         "error",
         "a photo is cut short: training stops at it, or sees grey (OpenCV before 5)",
         "Fetch it again.",
-        _DROP_IMAGE,
+        DROP_IMAGE,
     ),
     "photo of another size": Kind(
         "error",
         "a photo has another size than its image: training stops at it, for masks lie elsewhere",
         "Was the photo resized? Masks belong to the original.",
-        _DROP_IMAGE,
+        DROP_IMAGE,
     ),
     "photo turned by EXIF": Kind(
         "error",
         "loading turns the photo by its EXIF orientation, and the masks lie on it as stored",
         "Remove the orientation tag from the photo (keep its pixels).",
-        _DROP_IMAGE,
+        DROP_IMAGE,
     ),
     "photo with EXIF orientation": Kind(
         "warning",
@@ -329,3 +201,6 @@ CATALOGUE: dict[str, Kind] = {
         "Train at a larger size, or filter such masks (FilterAnnotations, by_mask=True).",
     ),
 }
+
+#: kind -> what it is; in the order in which the files are looked through.
+CATALOGUE: dict[str, Kind] = _ENTRIES | SHAPES | _PHOTOS_AND_LOADER

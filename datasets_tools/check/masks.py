@@ -15,8 +15,9 @@ from tqdm import tqdm
 from datasets_tools.pairs import MIN_INSTANCE_PX
 from fashion_mmdet.core import rle
 
-from .annotations import Survey, is_crowd, is_id, is_number, not_finite, short
+from .annotations import Survey, is_crowd
 from .polygons import faults_of
+from .values import is_id, is_number, not_finite, short
 
 #: Two masks of one category that share more than this (IoU) are likely one instance.
 MOST_OVERLAP = 0.7

@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from datasets_tools.photos import Photo, PhotoFinder
+from datasets_tools.photos import Photo, PhotoFinder, exif_orientation
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import inside
 
-from .annotations import Survey, decodable
+from .annotations import Survey
+from .values import decodable
 
-_EXIF_ORIENTATION = 0x0112
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -55,7 +55,7 @@ def check_photos(
     Raises:
         FashionError: if ``images_dir`` is no folder.
     """
-    PhotoFinder(images_dir)  # refuses what is no folder
+    finder = PhotoFinder(images_dir)
     places = []
     for index in survey.images.values():
         with contextlib.suppress(FashionError):  # a name that leaves: the survey has found it
@@ -76,6 +76,8 @@ def check_photos(
                 n_bytes += size
                 bar.set_postfix_str(f"{n_bytes / 1e6 / (time.perf_counter() - start):.1f} MB/s")
                 for kind, message in faults:
+                    if kind == "photo missing":
+                        message += _found_below(finder, survey.data["images"][index]["file_name"])
                     survey.add(kind, message, "images", index)
     finally:
         cv2.setNumThreads(cv2_threads)
@@ -95,7 +97,7 @@ def _look(path: Path, image: dict) -> tuple[list[tuple[str, str]], int]:
             warnings.simplefilter("ignore")  # of large photos: nothing is decoded here
             with Image.open(io.BytesIO(raw)) as opened:
                 size_hw = opened.height, opened.width
-                orientation = opened.getexif().get(_EXIF_ORIENTATION, 1)
+                photo = Photo(path.name, size_hw, exif_orientation(opened))
                 mode, is_clear = opened.mode, "transparency" in opened.info
     # Pillow's readers raise many types on a damaged file (struct.error, SyntaxError, ...).
     except Exception as error:  # noqa: BLE001
@@ -103,8 +105,6 @@ def _look(path: Path, image: dict) -> tuple[list[tuple[str, str]], int]:
     fault = _undecodable(raw)
     if fault:
         return [fault], len(raw)
-    known = orientation in range(2, 9)
-    photo = Photo(path.name, size_hw, orientation if known else 1)
     faults = _of_size(photo, (image["height"], image["width"]))
     faults += _of_colour(mode, _bits(raw), is_clear)
     return faults, len(raw)
@@ -114,6 +114,11 @@ def _missing(path: Path) -> str:
     message = "a photo of this name expected, found none"
     others = sorted(decodable(p.name) for p in path.parent.glob(f"{_escaped(path.stem)}.*"))
     return f"{message}. There is {', '.join(others[:3])}." if others else f"{message}."
+
+
+def _found_below(finder: PhotoFinder, file_name: str) -> str:
+    below = finder.root_below(os.path.splitext(file_name)[0])
+    return f" It lies below: give --images {below}." if below else ""
 
 
 def _escaped(name: str) -> str:

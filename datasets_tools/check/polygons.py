@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .annotations import is_number, not_finite
+from .values import is_number, not_finite
 
 #: How far beyond the frame a point may lie: annotation tools round outwards.
 FRAME_PX = 1.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from datasets_tools.report import counted
+
 from .annotations import Survey
 from .catalogue import CATALOGUE
 from .findings import SEVERITIES, Findings
@@ -26,13 +28,10 @@ def findings_text(findings: Findings) -> Iterator[str]:
         yield f"    {about.advice}" + (f" --fix: {about.fix}." if about.fix else "")
 
 
-def counted(survey: Survey) -> str:
+def summary(survey: Survey) -> str:
     """Return ``"12 images, 90 annotations: 1 error, 0 warnings, 3 notes"``."""
-    shown = []
-    for severity in SEVERITIES:
-        count = survey.findings.of_severity(severity)
-        shown.append(f"{count:,} {severity}{'' if count == 1 else 's'}")
-    sizes = [f"{len(survey.data.get(key, [])):,} {key}" for key in ("images", "annotations")]
+    sizes = [counted(len(survey.data.get(f"{n}s", [])), n) for n in ("image", "annotation")]
+    shown = [counted(survey.findings.of_severity(severity), severity) for severity in SEVERITIES]
     return f"{', '.join(sizes)}: {', '.join(shown)}"
 
 

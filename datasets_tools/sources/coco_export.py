@@ -39,8 +39,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from datasets_tools.category_map import CategoryTable
+from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.report import BadRow
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core.coco import map_categories, read_coco
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import inside, refuse_overwrite

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets_tools.category_map import CategoryTable
+from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.folders import files_in
 from datasets_tools.report import BadRow, short
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import read_json
 

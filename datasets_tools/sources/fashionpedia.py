@@ -25,8 +25,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datasets_tools.attributes import attribute_table
+from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.report import BadRow
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from datasets_tools.sources.coco_export import add_crowds, read_images, require_names
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError

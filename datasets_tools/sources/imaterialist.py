@@ -16,44 +16,47 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from datasets_tools.attributes import attribute_table
+from tqdm import tqdm
+
 from datasets_tools.category_map import MAPS, CategoryTable, add_map_arguments
-from datasets_tools.csv_rows import CsvRows, short
+from datasets_tools.csv_rows import CsvRows
 from datasets_tools.photos import Photo, PhotoFinder, has_suffix
 from datasets_tools.report import (
     BadRow,
     BadRows,
     ConversionReport,
     add_max_bad_rows,
-    exit_code,
     say,
     sweep,
 )
-from fashion_mmdet.core.coco import CocoWriter, map_categories
+from datasets_tools.sources.imaterialist_rows import (
+    ATTRIBUTES,
+    COLUMNS,
+    Labels,
+    Row,
+    read_block,
+    read_mask,
+    read_size,
+)
+from datasets_tools.workers import ordered_map
+from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import (
     AnnotationError,
     FashionError,
     MaskError,
 )
-from fashion_mmdet.core.files import inside, read_json, refuse_overwrite, refuse_own_input
-from fashion_mmdet.core.ontology import CLASSES, coco_categories
-from fashion_mmdet.core.rle import kaggle_to_instance
+from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.ontology import coco_categories
 
 MAP_PATH = MAPS / "imaterialist.csv"
-COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
-#: The column that 2020 has and 2019 has not.
-ATTRIBUTES = "AttributesIds"
-_MOST_SIDE_PX = 65535  # of a JPEG, which all photos of the dataset are
-_CLASS_ID_2019 = re.compile(r"[0-9]{1,9}(?:_[0-9]{1,9})*")
-_CLASS_ID_2020 = re.compile(r"[0-9]{1,9}")
-_ATTRIBUTES_IDS = re.compile(r"[0-9]{1,9}(?: *, *[0-9]{1,9})*")
+# Processes take half a second to start; in that time one converts some 3,000 rows.
+_WORTH_WORKERS_BYTES = 64 * 2**20
 
 
 def convert(
@@ -65,6 +68,7 @@ def convert(
     map_path: str | os.PathLike[str] = MAP_PATH,
     max_bad_rows: int = 100,
     check_photos: bool = True,
+    workers: int = 1,
     progress: bool = True,
 ) -> ConversionReport:
     """Convert a ``train.csv`` of either year to COCO; nothing is written unless all of it is.
@@ -90,6 +94,8 @@ def convert(
         max_bad_rows: how many bad rows are skipped; one more stops the conversion.
         check_photos: look for each photo and compare its size; otherwise ``file_name`` is the
             ``ImageId`` with ``.jpg``.
+        workers: processes that convert run lengths where the CSV is large; with more than one,
+            the caller's main module must be importable (``if __name__ == "__main__"``).
         progress: show a progress bar where stderr is a terminal.
 
     Raises:
@@ -97,21 +103,28 @@ def convert(
             or too many bad rows.
     """
     refuse_own_input(out_path, csv_path, descriptions_path, map_path)
-    labels = _Labels.read(descriptions_path, CategoryTable.read(map_path))
+    labels = Labels.read(descriptions_path, CategoryTable.read(map_path))
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, str(csv_path))
-    rows = CsvRows(csv_path, COLUMNS, optional=(ATTRIBUTES,), progress=progress)
+    rows = CsvRows(csv_path, COLUMNS, optional=(ATTRIBUTES,))
     year = "2020 at FGVC7" if ATTRIBUTES in rows.columns else "2019 at FGVC6"
     info = {
         "description": f"iMaterialist (Fashion) {year}, converted by fashion-mmdet",
         "source": Path(csv_path).name,
         "photos_checked": check_photos,
     }
-    with CocoWriter(out_path, coco_categories(), info, attributes=labels.attributes) as writer:
-        converter = _Converter(labels, finder, writer)
-        for number, (where, line, fields) in enumerate(rows, start=1):
+    with CocoWriter(out_path, coco_categories(), info, {"attributes": labels.attributes}) as writer:
+        converter = _Converter(rows, labels, finder, writer)
+        if rows.n_bytes < _WORTH_WORKERS_BYTES:
+            workers = 1
+        line, number = 1, 0
+        for row in _read(rows, workers, progress):
+            line += 1
+            if isinstance(row, str) and not row.strip():
+                continue
+            number += 1
             try:
-                converter.add(number, where, line, rows.named(where, fields))
+                converter.add(number, line, row)
             except (BadRow, MaskError) as error:
                 # Height and Width may each be possible, and no mask as large as both.
                 bad.add(getattr(error, "kind", "size"), str(error))
@@ -130,77 +143,17 @@ def convert(
     )
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """What ``label_descriptions.json`` says."""
-
-    #: The file's number of a category -> ours; None where the table has no counterpart.
-    category_of_id: dict[int, str | None]
-    attributes: list[dict[str, Any]]
-    attribute_ids: frozenset[int]
-
-    @property
-    def classes(self) -> list[str]:
-        """The category names, in the ontology's order."""
-        return sorted({name for name in self.category_of_id.values() if name}, key=CLASSES.index)
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str], table: CategoryTable) -> _Labels:
-        data = read_json(path)
-        for key in ("categories", "attributes"):
-            entries = data.get(key) if isinstance(data, dict) else None
-            # A set without attributes is one whose list is empty; one without categories is none.
-            if not isinstance(entries, list) or (key == "categories" and not entries):
-                raise AnnotationError(
-                    f"{path}: the lists 'categories' and 'attributes' expected, got no {key!r}. "
-                    "Is this label_descriptions.json?"
-                )
-        mapped = map_categories(data["categories"], tuple(table.rows), str(path))
-        table.require(mapped.unknown.values(), str(path))
-        names = list(table.rows)
-        category_of_id = {
-            number: table.rows[names[position]].category
-            for number, position in mapped.label_of_id.items()
-        }
-        attributes = attribute_table(data["attributes"], str(path))
-        return cls(category_of_id, attributes, frozenset(entry["id"] for entry in attributes))
-
-    def parse(self, row: Mapping[str, str], where: str) -> tuple[str | None, list[int]]:
-        """Return our category, None where there is none, and the attribute ids of a row."""
-        class_id, listed = row["ClassId"], row.get(ATTRIBUTES)
-        pattern, example = _CLASS_ID_2020, "'6'"
-        if listed is None:
-            pattern, example = _CLASS_ID_2019, "'6' or '6_1_2'"
-        if not pattern.fullmatch(class_id):
-            raise BadRow(
-                "unknown class",
-                f"{where}: a ClassId such as {example} expected, got {short(class_id)}. "
-                "Mend or remove the row.",
-            )
-        number, *attributes = map(int, class_id.split("_"))
-        if listed:
-            if not _ATTRIBUTES_IDS.fullmatch(listed):
-                raise BadRow(
-                    "unknown attribute",
-                    f"{where}: {ATTRIBUTES} such as '1,2', or none, expected, got "
-                    f"{short(listed)}. Mend or remove the row.",
-                )
-            attributes = [int(part) for part in listed.split(",")]
-        if number not in self.category_of_id:
-            raise BadRow(
-                "unknown class",
-                f"{where}: a category number of the descriptions ({min(self.category_of_id)} to "
-                f"{max(self.category_of_id)}) expected, got {number}. Do the two files belong "
-                "together?",
-            )
-        unknown = [a for a in attributes if a not in self.attribute_ids]
-        if unknown:
-            raise BadRow(
-                "unknown attribute",
-                f"{where}: attribute numbers of the descriptions expected, got {unknown[0]} in "
-                f"{short(listed or class_id)}. Do the two files belong together?",
-            )
-        return self.category_of_id[number], attributes
+def _read(rows: CsvRows, workers: int, progress: bool) -> Iterator[Row | str]:
+    """Yield the CSV's lines, in order, read by ``workers`` processes."""
+    blocks = list(rows.blocks())
+    hidden = None if progress else True  # None: hidden unless stderr is a terminal
+    with tqdm(
+        total=rows.n_bytes, unit="B", unit_scale=True, disable=hidden, desc=rows.path.name
+    ) as bar:
+        found = ordered_map(partial(read_block, rows), blocks, workers)
+        for block, lines in zip(blocks, found, strict=True):
+            yield from lines
+            bar.update(block.n_bytes)
 
 
 @dataclass
@@ -217,8 +170,11 @@ class _Image:
 class _Converter:
     """Takes rows one by one and hands what is good to the writer."""
 
-    def __init__(self, labels: _Labels, finder: PhotoFinder | None, writer: CocoWriter) -> None:
+    def __init__(
+        self, rows: CsvRows, labels: Labels, finder: PhotoFinder | None, writer: CocoWriter
+    ) -> None:
         self.per_class: Counter[str] = Counter()
+        self._rows = rows
         self._labels = labels
         self._finder = finder
         self._writer = writer
@@ -228,45 +184,45 @@ class _Converter:
         self._line_of_mask: dict[int, int] = {}
         self._n_unmapped = 0
 
-    def add(self, number: int, where: str, line: int, row: dict[str, str]) -> None:
-        """Convert row ``number`` of the CSV, on ``line``.
+    def add(self, number: int, line: int, row: Row | str) -> None:
+        """Convert row ``number`` of the CSV, on ``line``; a text is a line with a fault.
 
         Raises:
             BadRow: or MaskError; the row then has left no trace but its image's number.
         """
-        image = self._image(row["ImageId"], where)
-        name, attributes = self._labels.parse(row, where)
+        where = f"{self._rows.path.name}:{line}"
+        fields = self._rows.named(where, row) if isinstance(row, str) else row.fields
+        image = self._image(fields["ImageId"], where)
+        name, attributes = self._labels.parse(fields, where)
         if name is None:
             self._n_unmapped += 1
             return
-        height_px, width_px = self._size(image, row, where)
-        rle, area_px, box_xywh = kaggle_to_instance(
-            row["EncodedPixels"], height_px, width_px, where
-        )
+        size_hw = read_size(fields, where) if isinstance(row, str) else row.size_hw
+        self._check_size(image, size_hw, where)
+        mask = read_mask(fields, size_hw, where) if isinstance(row, str) else row.mask
         # A 64-bit hash in place of the mask: 330,000 masks meet by chance once in 10**8 files.
-        mask = hash((image.id, name, rle["counts"]))
-        first = self._line_of_mask.setdefault(mask, line)
+        key = hash((image.id, name, mask.code))
+        first = self._line_of_mask.setdefault(key, line)
         if first != line:
             raise BadRow(
                 "duplicate mask",
-                f"{where}: each mask once expected, got that of line {first} again, with the same "
-                f"image and category ({name}). Remove one of the rows.",
+                f"{where}: each mask once expected, got that of line {first} again, with the "
+                f"same image and category ({name}). Remove one of the rows.",
             )
-        image.size_hw = (height_px, width_px)
+        image.size_hw = size_hw
         if not image.written:
             self._writer.add_image(
-                image_id=image.id, file_name=image.file_name, height=height_px, width=width_px
+                image_id=image.id, file_name=image.file_name, height=size_hw[0], width=size_hw[1]
             )
             image.written = True
         self._writer.add_annotation(
             annotation_id=number,
             image_id=image.id,
             category_id=self._category_id[name],
-            segmentation=rle,
-            bbox=box_xywh,
-            area=area_px,
-            attribute_ids=attributes,
-            source_line=line,
+            segmentation=mask.code,
+            bbox=mask.box_xywh,
+            area=mask.area_px,
+            extra={"attribute_ids": attributes, "source_line": line},
         )
         self.per_class[name] += 1
 
@@ -311,16 +267,7 @@ class _Converter:
         image = _Image(len(self._by_file) + 1, file_name, photo)
         return self._by_file.setdefault(file_name, image)
 
-    def _size(self, image: _Image, row: dict[str, str], where: str) -> tuple[int, int]:
-        texts = row["Height"], row["Width"]
-        whole = all(t.isascii() and t.isdigit() and len(t) < 9 for t in texts)
-        if not whole or not all(0 < int(t) <= _MOST_SIDE_PX for t in texts):
-            raise BadRow(
-                "size",
-                f"{where}: Height and Width in whole pixels, 1 to {_MOST_SIDE_PX}, expected, "
-                f"got {short(texts[0])} and {short(texts[1])}. Mend the row.",
-            )
-        size_hw = int(texts[0]), int(texts[1])
+    def _check_size(self, image: _Image, size_hw: tuple[int, int], where: str) -> None:
         if image.photo:
             fault = image.photo.disagrees(size_hw)
             if fault:
@@ -331,7 +278,6 @@ class _Converter:
                 f"{where}: the size of the image's first row, {image.size_hw[0]} x "
                 f"{image.size_hw[1]}, expected, got {size_hw[0]} x {size_hw[1]}. Mend the row.",
             )
-        return size_hw
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -350,6 +296,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="do not look for the photos nor compare their sizes",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes that convert run lengths of a large CSV (default: one a core)",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite --out")
 
 
@@ -360,6 +313,8 @@ def run(args: argparse.Namespace) -> int:
             "--images: the folder of the photos expected, got nothing. Name it, or leave the "
             "photos unchecked with --no-check-photos."
         )
+    if args.workers < 1:
+        raise FashionError(f"--workers: at least 1 expected, got {args.workers}. Leave it out.")
     refuse_overwrite(args.out, args.force)
     sweep(args.out)
     report = convert(
@@ -370,22 +325,7 @@ def run(args: argparse.Namespace) -> int:
         map_path=args.map,
         max_bad_rows=args.max_bad_rows,
         check_photos=args.check_photos,
+        workers=args.workers,
     )
     say(report.summary())
     return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run this converter by itself; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m datasets_tools.sources.imaterialist",
-        description="Convert train.csv of iMaterialist (Fashion) 2019 or 2020 to COCO.",
-        epilog="Example: python -m datasets_tools.sources.imaterialist train.csv --descriptions "
-        "label_descriptions.json --images train --out data/imaterialist/annotations/all.json",
-    )
-    add_arguments(parser)
-    return exit_code(run, parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

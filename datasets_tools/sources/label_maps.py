@@ -28,10 +28,11 @@ import numpy as np
 from PIL import Image
 
 from datasets_tools.category_map import CategoryTable
+from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.folders import files_in
 from datasets_tools.pairs import MIN_INSTANCE_PX
 from datasets_tools.report import BadRow
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError
 

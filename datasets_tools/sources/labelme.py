@@ -14,29 +14,23 @@ one instance. Rectangles, circles, lines and points are bad rows; descriptions a
 from __future__ import annotations
 
 import argparse
-import base64
-import binascii
-import io
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from tqdm import tqdm
 
+from datasets_tools.category_map import CategoryTable
+from datasets_tools.convert import add_source_arguments, run_source
+from datasets_tools.folders import n_unlabelled
+from datasets_tools.photos import MOST_PIXELS
 from datasets_tools.report import BadRow, short
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
-from fashion_mmdet.core import rle
+from datasets_tools.source import SourceImage, SourceMask
+from datasets_tools.sources.labelme_shapes import label_of, part_of, union_of
 from fashion_mmdet.core.errors import FashionError, MaskError
 from fashion_mmdet.core.files import looked_up_from, read_json
-
-#: Run lengths count pixels in 31 bits.
-_MOST_PX = 2**31 - 1
-#: Of a coordinate: JSON can spell a whole number that no float holds.
-_LARGEST = sys.float_info.max
 
 
 def label_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -61,14 +55,20 @@ def read_labelme(
 
     ``file_name`` is where ``imagePath`` points to, relative to ``images_dir``; where that lies
     outside (photos were moved apart from their labels), it is ``imagePath`` itself. What is not
-    read is entered in ``counts``.
+    read, photos without a JSON file among it, is entered in ``counts``.
     """
+    labelled = []
     for path in label_files(folder):
         where = path.relative_to(folder).as_posix()
+        labelled += [where, _file_name(path.name, path, Path(images_dir))]
         try:
-            yield _read_file(path, Path(images_dir), counts, where)
+            image = _read_file(path, Path(images_dir), counts, where)
         except BadRow as error:
             yield error
+        else:
+            labelled.append(image.file_name)
+            yield image
+    counts["photos without a JSON file: not in the set"] += n_unlabelled(images_dir, labelled)
 
 
 def _read_file(path: Path, images_dir: Path, counts: Counter[str], where: str) -> SourceImage:
@@ -108,11 +108,11 @@ def _size(data: dict[str, Any], where: str) -> tuple[int, int] | None:
             f"{where}: imageHeight and imageWidth in whole pixels expected, got {height_px!r} and "
             f"{width_px!r}. Mend the file.",
         )
-    if height_px * width_px > _MOST_PX:
+    if height_px * width_px > MOST_PIXELS:
         raise BadRow(
             "size",
-            f"{where}: a photo of at most {_MOST_PX} pixels expected, got imageHeight x imageWidth "
-            f"{short(height_px)} x {short(width_px)}. Mend the file.",
+            f"{where}: a photo of at most {MOST_PIXELS:,} pixels expected, got imageHeight x "
+            f"imageWidth {short(height_px)} x {short(width_px)}. Mend the file.",
         )
     return height_px, width_px
 
@@ -136,8 +136,8 @@ def _instances(
     for number, shape in enumerate(shapes, start=1):
         place = f"{where}: shape {number}"
         try:
-            label, group = _label(shape, place)
-            part = _part(shape, size_hw, place)
+            label, group = label_of(shape, place)
+            part = part_of(shape, size_hw, place)
         except BadRow as error:
             bad.append(error)
             continue
@@ -149,97 +149,13 @@ def _instances(
         place = members[0][0]
         parts = [part for _, _, part in members]
         try:
-            segmentation = _union(parts, size_hw, place)
+            segmentation = union_of(parts, size_hw, place)
         except MaskError as error:
             masks.append(BadRow("mask", str(error)))
             continue
         extra = _flags([shape for _, shape, _ in members])
         masks.append(SourceMask(label, segmentation, place, extra))
     return masks + bad
-
-
-def _label(shape: Any, where: str) -> tuple[str, int | str | None]:
-    label = shape.get("label") if isinstance(shape, dict) else None
-    if not isinstance(label, str) or not label.strip():
-        raise BadRow("no label", f"{where}: a text as 'label' expected, got {label!r}. Name it.")
-    group = shape.get("group_id")
-    if not (group is None or isinstance(group, str) or type(group) is int):
-        raise BadRow(
-            "group_id", f"{where}: a whole number or null as 'group_id' expected, got {group!r}."
-        )
-    return label.strip(), group
-
-
-def _part(shape: dict[str, Any], size_hw: tuple[int, int] | None, where: str) -> Any:
-    """Return one shape as a polygon ``[x0, y0, ...]`` or as a compressed code."""
-    kind = shape.get("shape_type") or "polygon"  # the first versions knew no other
-    if kind not in ("polygon", "mask"):
-        raise BadRow(
-            f"no mask: {kind}",
-            f"{where}: shape_type 'polygon' or 'mask' expected, got {kind!r}. Draw its outline.",
-        )
-    points = shape.get("points")
-    if not isinstance(points, list) or not all(map(_is_point, points)):
-        raise BadRow(
-            "points",
-            f"{where}: points as [[x, y], ...] expected, got {short(points)}. Draw it again.",
-        )
-    if kind == "polygon":
-        return [value for point in points for value in point]
-    if size_hw is None:
-        raise BadRow(
-            "size", f"{where}: imageHeight and imageWidth beside a painted mask expected, got none."
-        )
-    return _painted(shape.get("mask"), points, size_hw, where)
-
-
-def _painted(
-    text: Any, points: list[list[float]], size_hw: tuple[int, int], where: str
-) -> dict[str, Any]:
-    """Return the code of a painted mask: its crop is read only if its size is the box's."""
-    corners = [int(value) for point in points for value in point]  # cut off, as LabelMe does
-    x0, y0, x1, y1 = corners if len(corners) == 4 else (0, 0, -1, -1)
-    if not (0 <= x0 <= x1 < size_hw[1] and 0 <= y0 <= y1 < size_hw[0]):
-        raise BadRow(
-            "points",
-            f"{where}: two corners [[x1, y1], [x2, y2]] within {size_hw[0]} x {size_hw[1]} "
-            f"(height x width) expected, got {short(points)}. Paint the mask again.",
-        )
-    try:
-        raw = base64.b64decode(text, validate=True)
-        with Image.open(io.BytesIO(raw), formats=("PNG",)) as crop:
-            if crop.size != (x1 - x0 + 1, y1 - y0 + 1):
-                raise BadRow(
-                    "mask",
-                    f"{where}: a crop of {y1 - y0 + 1} x {x1 - x0 + 1} (height x width), as its "
-                    f"corners say, expected, got {crop.height} x {crop.width}. Paint it again.",
-                )
-            crop_HW = np.asarray(crop.convert("L")) != 0
-    except BadRow:
-        raise
-    # Pillow's readers raise many types on a damaged file (struct.error, SyntaxError, ...).
-    except Exception as error:  # noqa: BLE001
-        kind = "base64" if isinstance(error, (binascii.Error, TypeError)) else type(error).__name__
-        raise BadRow(
-            "mask", f"{where}: a base64 PNG as 'mask' expected, got another ({kind}). Paint it "
-            "again.",
-        ) from None
-    mask_HW = np.zeros(size_hw, dtype=bool)
-    mask_HW[y0 : y1 + 1, x0 : x1 + 1] = crop_HW
-    return rle.encode_mask(mask_HW)
-
-
-def _union(parts: list[Any], size_hw: tuple[int, int] | None, where: str) -> Any:
-    """Return the segmentation of an instance; bitmaps are made only to join painted parts."""
-    codes = [part for part in parts if isinstance(part, dict)]
-    polygons = [part for part in parts if not isinstance(part, dict)]
-    if not codes or size_hw is None:  # a painted part has a size
-        return polygons
-    if polygons:
-        codes.append(rle.to_rle(polygons, *size_hw, where))
-    if len(codes) == 1:
-        return codes[0]
-    return rle.encode_mask(np.logical_or.reduce([rle.decode(code) for code in codes]))
 
 
 def _flags(objects: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -249,11 +165,19 @@ def _flags(objects: list[dict[str, Any]]) -> dict[str, list[str]]:
     return {"flags": names} if names else {}
 
 
-def _is_point(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _LARGEST
-        for v in value
-    )
+def _require_names(images: list[SourceImage | BadRow], args: argparse.Namespace) -> None:
+    """Refuse labels that the table lacks, all in one message."""
+    table = CategoryTable.read(args.map)
+    unknown = {
+        mask.name: mask.where
+        for image in reversed(images)
+        if isinstance(image, SourceImage)
+        for mask in reversed(image.masks)
+        if isinstance(mask, SourceMask) and mask.name not in table.rows
+    }
+    places = [f"{name!r} ({where})" for name, where in reversed(unknown.items())]
+    if places:
+        table.require(unknown, f"{args.folder}: labels {', '.join(places)}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -266,9 +190,13 @@ def run(args: argparse.Namespace) -> int:
     """Convert as ``args`` say; the photos are looked for in DIR unless --images says otherwise."""
     args.images = args.images or args.folder
     counts: Counter[str] = Counter()
+    # All are read before the first is written, so that all unknown names are told at once.
+    reader = read_labelme(args.folder, args.images, counts)
+    images = list(tqdm(reader, desc="read", unit="photo", disable=None))
+    _require_names(images, args)
     return run_source(
         args,
-        read_labelme(args.folder, args.images, counts),
+        images,
         info={"description": "annotated with LabelMe, converted by fashion-mmdet"},
         where=str(args.folder),
         inputs=label_files(args.folder),

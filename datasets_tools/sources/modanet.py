@@ -19,10 +19,12 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.report import BadRow, short
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core.coco import map_categories
 from fashion_mmdet.core.errors import AnnotationError
 from fashion_mmdet.core.files import read_json
@@ -32,9 +34,7 @@ _BOX_TOLERANCE_PX = 2
 _MOST_SIDE_PX = 65535  # of a JPEG
 
 
-def read_file(
-    path: str | os.PathLike[str], counts: Counter[str]
-) -> Iterator[SourceImage | BadRow]:
+def read_file(path: str | os.PathLike[str], counts: Counter[str]) -> Iterator[SourceImage | BadRow]:
     """Yield the images of the file in its order, each with its annotations.
 
     An entry that cannot be used is a bad row, and the others are read all the same. Image and
@@ -47,7 +47,7 @@ def read_file(
     Raises:
         FashionError: for a file that is no COCO file, or categories that cannot be told.
     """
-    data = read_json(path)
+    data, name = read_json(path), Path(path).name
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
             raise AnnotationError(
@@ -59,7 +59,7 @@ def read_file(
     masks_of: dict[int, list[SourceMask | BadRow]] = {}
     images = []
     for index, entry in enumerate(data["images"]):
-        where = f"images[{index}]"
+        where = f"{name}: images[{index}]"
         try:
             image = _image(entry, where)
             if image.extra["source_id"] in masks_of:
@@ -72,7 +72,7 @@ def read_file(
         images.append(image)
         masks_of[image.extra["source_id"]] = image.masks
     for index, entry in enumerate(data["annotations"]):
-        where = f"annotations[{index}]"
+        where = f"{name}: annotations[{index}]"
         try:
             masks = _masks(entry, where, masks_of)
             try:

@@ -21,8 +21,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.report import BadRow
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core.errors import AnnotationError, FashionError, did_you_mean
 from fashion_mmdet.core.files import read_json
 

@@ -26,11 +26,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from datasets_tools.folders import files_in
+from datasets_tools.convert import add_source_arguments, run_source
+from datasets_tools.folders import files_in, n_unlabelled
 from datasets_tools.outlines import filled
 from datasets_tools.photos import PhotoFinder
 from datasets_tools.report import BadRow, short
-from datasets_tools.source import SourceImage, SourceMask, add_source_arguments, run_source
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import looked_up_from
@@ -112,7 +113,10 @@ def read_folder(
         FashionError: for a folder that is not there or holds no text file.
     """
     finder = PhotoFinder(images_dir)
-    for path in files_in(labels, ".txt", counts, deep=True):
+    paths = files_in(labels, ".txt", counts, deep=True)
+    labelled = [path.relative_to(labels).as_posix() for path in paths]
+    counts["photos without a text file: not in the set"] += n_unlabelled(images_dir, labelled)
+    for path in paths:
         where = path.relative_to(labels).as_posix()
         photo = finder.find(os.path.splitext(where)[0])
         if photo.fault:
@@ -176,9 +180,7 @@ def _mask(
     size_wh = np.array(size_hw[::-1])
     line = np.floor(np.reshape(points, (-1, 2)) * size_wh + _ROUNDING_PX)
     line = np.clip(line, 0, size_wh - 1)
-    return SourceMask(
-        name_of_class[int(words[0])], rle.encode_mask(filled(line, size_hw)), where
-    )
+    return SourceMask(name_of_class[int(words[0])], rle.encode_mask(filled(line, size_hw)), where)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

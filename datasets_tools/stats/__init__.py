@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from fashion_mmdet.core.files import (
     read_json,
     refuse_overwrite,
     refuse_own_input,
+    shown,
     write_json,
     write_text,
 )
@@ -134,11 +134,6 @@ def _earlier_plots(out: Path) -> list[Path]:
     return [path for path in own if path.relative_to(out).as_posix() in listed]
 
 
-def _as_text(path: str) -> str:
-    """Return a path as whole characters: one may have bytes that are no UTF-8, pages may not."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
 def _save(drawn: Figure, path: Path) -> tuple[int, int]:
     """Write a PNG and return the width and height that a page shows it at."""
     FigureCanvasAgg(drawn)
@@ -192,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
     measured = tables.measure(read_coco(args.annotations), args.annotations, progress=True)
     splits: dict[str, tables.Measured] = {}
     for path in args.split:
-        name = _as_text(Path(path).stem)
+        name = shown(Path(path).stem)
         if name in splits:
             raise FashionError(
                 f"--split: files of different names expected, got {Path(path).name} twice. "
@@ -200,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
             )
         splits[name] = tables.measure(read_coco(path), path, progress=True)
     found = summary.compute(measured, splits, args.anchors, tuple(args.size))
-    said = write(measured, splits, found, out, _as_text(Path(args.annotations).name))
+    said = write(measured, splits, found, out, shown(Path(args.annotations).name))
     for note in said:
         say(f"note: {note}")
     n_absent = int((found["classes"].instances == 0).sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import tempfile
 import time
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 
 from fashion_mmdet.core.errors import ConfigError
@@ -40,7 +43,11 @@ def dry_run(cfg: Config) -> int:
         runner._train_loop = loop
         if runner._val_loop is not None:
             runner._val_loop = runner.build_val_loop(runner._val_loop)
+        paramwise = _Paramwise()
+        logger = MMLogger.get_current_instance()
+        logger.addFilter(paramwise)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        logger.removeFilter(paramwise)
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
         runner.call_hook("before_run")
         runner._init_model_weights()
@@ -53,7 +60,7 @@ def dry_run(cfg: Config) -> int:
         losses = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
         seconds = time.perf_counter() - start
         # On every rank: what it asks for may be a file that one rank fetches for all.
-        lines = _summary(runner, loop, batch, losses, seconds, target)
+        lines = _summary(runner, loop, batch, losses, seconds, target, paramwise)
         if is_main_process():
             print("\n".join(lines))
         runner.visualizer.close()
@@ -63,6 +70,25 @@ def dry_run(cfg: Config) -> int:
     return 1 if bad else 0
 
 
+class _Paramwise(logging.Filter):
+    """Holds back mmengine's line for each option of each parameter, hundreds of them.
+
+    Attributes:
+        names: the parameters named.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether ``record`` is to be logged."""
+        found = re.match(r"paramwise_options -- ([^:]+):", record.getMessage())
+        if found:
+            self.names.add(found[1])
+        return not found
+
+
 def check_wandb_mode(mode: str) -> None:
     """Refuse a W&B mode that the run itself would refuse."""
     if mode not in ("off", "offline", "online"):
@@ -70,7 +96,13 @@ def check_wandb_mode(mode: str) -> None:
 
 
 def _summary(
-    runner: Any, loop: Any, batch: dict, losses: dict, seconds: float, target: str
+    runner: Any,
+    loop: Any,
+    batch: dict,
+    losses: dict,
+    seconds: float,
+    target: str,
+    paramwise: _Paramwise,
 ) -> list[str]:
     from fashion_mmdet.register import initialisation
 
@@ -81,6 +113,7 @@ def _summary(
     rates = ", ".join(f"{lr:g}" for lr in dict.fromkeys(runner.optim_wrapper.get_lr()["lr"]))
     shown = ", ".join(f"{k} {v.item():.3f}" for k, v in losses.items() if k.startswith("loss"))
     images = len(batch["inputs"])
+    alone = len(paramwise.names)
     return [
         "dry run: nothing was written.",
         f"  model      {type(model).__name__}, {trained / 1e6:.1f} M of "
@@ -90,7 +123,8 @@ def _summary(
         f"  data       {len(dataset)} images, {len(dataset.metainfo['classes'])} classes, "
         f"batch {images} x {runner.world_size} processes",
         f"  schedule   {loop.max_epochs} epochs, {loop.max_iters} iterations, "
-        f"peak learning rate {rates}",
+        f"peak learning rate {rates}"
+        + (f"; options of {alone} parameters by paramwise_cfg, see a run's log" if alone else ""),
         f"  device     {next(iter(parameters)).device}",
         f"  one batch  {seconds:.2f} s; {shown}",
         f"  work dir   {target}",

@@ -1,4 +1,4 @@
-"""Writing, reading and mapping COCO annotation files.
+"""Reading COCO annotation files and mapping their categories; writing is in :mod:`.coco_writer`.
 
 A *category id* is a number in a file; a *label* is a position in a tuple of class names. Files
 number and order their categories as they like, so the only bridge between the two is the name:
@@ -7,140 +7,14 @@ number and order their categories as they like, so the only bridge between the t
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import os
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-import numpy as np
-
 from .errors import AnnotationError, OntologyError
-from .files import atomic_open, read_json
-
-
-class CocoWriter:
-    """Write a COCO file of any length, annotation by annotation.
-
-    Use it as a context manager. The file appears, whole, when the block ends; after an exception
-    nothing is left and an older file keeps its content. Annotations go to the disk at once: of
-    each, memory keeps only the two ids that are checked at the end (16 bytes).
-
-    Args:
-        path: the file to write; its folder is made.
-        categories: the ``categories`` list, see :func:`.ontology.coco_categories`.
-        info: the ``info`` object: what the file is and where it comes from.
-        **extra: further top-level entries, e.g. ``attributes``.
-
-    Raises:
-        AnnotationError: at the end of the block, for an id given twice or an annotation whose
-            image or category was never added.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        categories: list[dict[str, Any]],
-        info: dict[str, Any],
-        **extra: Any,
-    ) -> None:
-        self.path = os.fspath(path)
-        self._head = {"info": info, "categories": categories, **extra}
-        self._category_ids = {category["id"] for category in categories}
-        self._images: dict[int, str] = {}
-        self._annotation_ids = array("q")
-        self._image_ids = array("q")
-        self._stack = contextlib.ExitStack()
-
-    @property
-    def n_images(self) -> int:
-        """How many images were added."""
-        return len(self._images)
-
-    @property
-    def n_annotations(self) -> int:
-        """How many annotations were added."""
-        return len(self._annotation_ids)
-
-    def __enter__(self) -> CocoWriter:
-        self._stream = self._stack.enter_context(atomic_open(self.path))
-        self._stream.write(_dumps(self._head)[:-1] + ',\n"annotations": [')
-        return self
-
-    def add_image(
-        self, *, image_id: int, file_name: str, height: int, width: int, **extra: Any
-    ) -> None:
-        """Add an image of ``height`` x ``width`` pixels, before or after its annotations."""
-        if image_id in self._images:
-            raise AnnotationError(
-                f"{self.path}: each image id once expected, got {image_id} twice (the second time "
-                f"for {file_name!r}). Number the images afresh."
-            )
-        self._images[int(image_id)] = _dumps(
-            {"id": image_id, "file_name": file_name, "height": height, "width": width, **extra}
-        )
-
-    def add_annotation(
-        self,
-        *,
-        annotation_id: int,
-        image_id: int,
-        category_id: int,
-        segmentation: Any,
-        bbox: Sequence[float],
-        area: float,
-        **extra: Any,
-    ) -> None:
-        """Add an instance: ``bbox`` is xywh in pixels, ``area`` that of the mask in pixels."""
-        if category_id not in self._category_ids:
-            raise AnnotationError(
-                f"{self.path}: annotation {annotation_id}: a category id of this file expected, "
-                f"got {category_id!r}. Map the category by its name."
-            )
-        entry = {
-            "id": annotation_id,
-            "image_id": image_id,
-            "category_id": category_id,
-            "segmentation": segmentation,
-            "bbox": list(bbox),
-            "area": area,
-            "iscrowd": 0,
-            **extra,
-        }
-        self._stream.write((",\n" if self.n_annotations else "\n") + _dumps(entry))
-        self._annotation_ids.append(annotation_id)
-        self._image_ids.append(image_id)
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
-        if kind is None:
-            try:
-                self._finish()
-            except BaseException as fault:
-                # The stack must see the fault, or it would rename the file all the same.
-                self._stack.__exit__(type(fault), fault, fault.__traceback__)
-                raise
-        return self._stack.__exit__(kind, error, trace)
-
-    def _finish(self) -> None:
-        ids, times = np.unique(np.frombuffer(self._annotation_ids, np.int64), return_counts=True)
-        if (times > 1).any():
-            raise AnnotationError(
-                f"{self.path}: each annotation id once expected, got {int(ids[times > 1][0])} "
-                f"{int(times.max())} times. Number the annotations afresh."
-            )
-        orphans = set(np.unique(np.frombuffer(self._image_ids, np.int64)).tolist()) - set(
-            self._images
-        )
-        if orphans:
-            raise AnnotationError(
-                f"{self.path}: the image of every annotation expected, got annotations of image "
-                f"{min(orphans)}, which was not added. Add it."
-            )
-        images = ",\n".join(self._images.values())
-        self._stream.write(f'\n],\n"images": [\n{images}\n]}}\n')
+from .files import read_json
 
 
 def read_coco(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -299,13 +173,3 @@ def _checked(path: str | os.PathLike[str], name: str, entries: list[Any], keys: 
                 f"{name}[{first}] has. Number the entries afresh."
             )
     return set(index_of_id)
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"JSON has no {type(value).__name__}")

@@ -79,13 +79,13 @@ def kaggle_to_instance(
         )
     pixels = height_px * width_px
     starts = numbers[0::2] - 1
-    counts = _alternate(starts, starts + numbers[1::2], pixels)
+    ends = starts + numbers[1::2]
+    counts = _alternate(starts, ends, pixels)
     # With every number within the mask, no sum above can have wrapped round.
     if numbers.max() > pixels or counts.min() < 0 or not counts[1::2].all():
         raise _bad_run(numbers, height_px, width_px, where)
-    counts = _canonical(counts)
-    area, box = _measure(counts, height_px)
-    return _from_counts(counts, height_px, width_px), area, box
+    area, box = _measure_runs(starts, ends, height_px)
+    return _from_counts(_canonical(counts), height_px, width_px), area, box
 
 
 def coco_to_kaggle(rle: dict[str, Any]) -> str:
@@ -155,27 +155,37 @@ def area_px(rle: dict[str, Any]) -> int:
 
 def box_xywh(rle: dict[str, Any]) -> list[float]:
     """Return the bounding box ``[x, y, width, height]`` in pixels; all 0 for an empty mask."""
-    return measure(rle)[1]
+    return _measure(_canonical(_counts(rle, "mask")), int(rle["size"][0]))[1]
 
 
 def measure(rle: dict[str, Any]) -> tuple[int, list[float]]:
-    """Return :func:`area_px` and :func:`box_xywh` of a COCO code, which is read once."""
-    return _measure(_canonical(_counts(rle, "mask")), int(rle["size"][0]))
+    """Return :func:`area_px` and :func:`box_xywh` of a code that this module has returned.
+
+    That code is known to be sound, so pycocotools may measure it, at a tenth of the time.
+    """
+    return int(coco_mask.area(rle)), coco_mask.toBbox(rle).tolist()
 
 
 def _measure(counts: np.ndarray, height_px: int) -> tuple[int, list[float]]:
     """Return area and box of canonical counts, in which no run is empty but perhaps the first."""
     edges = np.cumsum(counts)
-    starts, ends = edges[0::2][: edges.size // 2], edges[1::2]
+    return _measure_runs(edges[0::2][: edges.size // 2], edges[1::2], height_px)
+
+
+def _measure_runs(starts: np.ndarray, ends: np.ndarray, height_px: int) -> tuple[int, list[float]]:
+    """Return area and box of rising runs of 1, 0-based, ends exclusive, none empty."""
     if not starts.size:
         return 0, [0.0, 0.0, 0.0, 0.0]
-    top, bottom = starts % height_px, (ends - 1) % height_px
-    x0, x1 = int(starts[0]) // height_px, (int(ends[-1]) - 1) // height_px + 1
+    # numpy divides by one number with vector instructions, but takes remainders one by one.
+    last = ends - 1
+    first_column, last_column = starts // height_px, last // height_px
+    x0, x1 = int(first_column[0]), int(last_column[-1]) + 1
     # A run that goes on into the next column touches the lower edge and the upper.
-    if (starts - top != ends - 1 - bottom).any():
+    if (first_column != last_column).any():
         y0, y1 = 0, height_px
     else:
-        y0, y1 = int(top.min()), int(bottom.max()) + 1
+        y0 = int((starts - first_column * height_px).min())
+        y1 = int((last - last_column * height_px).max()) + 1
     return int((ends - starts).sum()), [float(x0), float(y0), float(x1 - x0), float(y1 - y0)]
 
 
@@ -294,9 +304,7 @@ def _counts(rle: dict[str, Any], where: str) -> np.ndarray:
     """Return the checked counts, int64, of a COCO code in any of its forms."""
     size, counts = rle.get("size"), rle.get("counts")
     if not isinstance(size, (list, tuple)) or len(size) != 2:
-        raise MaskError(
-            f"{where}: 'size' as [height, width] expected, got {_short(size)}. Add it."
-        )
+        raise MaskError(f"{where}: 'size' as [height, width] expected, got {_short(size)}. Add it.")
     _check_size(size[0], size[1], where)
     if isinstance(counts, (str, bytes)):
         values = _parse_compressed(counts, where)

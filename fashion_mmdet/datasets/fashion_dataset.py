@@ -117,6 +117,11 @@ class FashionDataset(CocoDataset):
         if not isinstance(made_from, dict) or not osp.isfile(osp.join(folder, "photos.jsonl")):
             return
         source = osp.normpath(osp.join(folder, str(made_from.get("annotations"))))
+        if self.test_mode:
+            raise AnnotationError(
+                f"{self.ann_file}: masks of the photos' own size to score against expected, got a "
+                f"cache, whose masks are resized. Name {source}, and the folder of its photos."
+            )
         if not osp.isfile(source):  # the cache alone was copied to this machine
             self._log(f"a cache of {source}, which is not here to compare with.", "warn")
             return

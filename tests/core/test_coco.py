@@ -8,7 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fashion_mmdet.core.coco import CategoryMap, CocoWriter, map_categories, read_coco
+from fashion_mmdet.core.coco import CategoryMap, map_categories, read_coco
+from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError
 from fashion_mmdet.core.ontology import CLASSES, coco_categories
 
@@ -21,10 +22,10 @@ def add(writer, annotation_id, image_id=1, **changes):
 
 
 def write(path, n_annotations=2):
-    with CocoWriter(path, coco_categories(), {"description": "test"}, attributes=[]) as writer:
-        writer.add_image(image_id=1, file_name="é.jpg", height=2, width=3, licence=4)
+    with CocoWriter(path, coco_categories(), {"description": "test"}, {"attributes": []}) as writer:
+        writer.add_image(image_id=1, file_name="é.jpg", height=2, width=3, extra={"licence": 4})
         for i in range(1, n_annotations + 1):
-            add(writer, i, attribute_ids=[i])
+            add(writer, i, extra={"attribute_ids": [i]})
     return writer
 
 
@@ -41,6 +42,23 @@ def test_coco_writer_written_file_reads_back_with_extras(tmp_path):
         "id": 2, "image_id": 1, "category_id": 23, "segmentation": CODE, "bbox": [0, 0, 3, 2],
         "area": 3, "iscrowd": 0, "attribute_ids": [2],
     }  # fmt: skip
+
+
+def test_coco_writer_foreign_keys_named_as_its_own_arguments_are_kept(tmp_path):
+    path = tmp_path / "a.json"
+    top = {"path": "here", "self": 1, "info": "theirs", "images": ["theirs"]}
+    with CocoWriter(path, coco_categories(), {}, top) as writer:
+        image = {"image_id": "a", "extra": 1, "id": 9, "height": 9}
+        writer.add_image(image_id=1, file_name="a.jpg", height=2, width=3, extra=image)
+        add(writer, 1, iscrowd=1, extra={"annotation_id": "b", "extra": 2, "id": 9, "iscrowd": 0})
+    data = read_coco(path)
+    assert (data["path"], data["self"], data["info"]) == ("here", 1, {})
+    (image,), (annotation,) = data["images"], data["annotations"]
+    assert image == {
+        "id": 1, "file_name": "a.jpg", "height": 2, "width": 3, "image_id": "a", "extra": 1,
+    }  # fmt: skip
+    assert (annotation["annotation_id"], annotation["extra"]) == ("b", 2)
+    assert (annotation["id"], annotation["iscrowd"]) == (1, 1)
 
 
 def test_coco_writer_nothing_added_gives_a_valid_empty_file(tmp_path):

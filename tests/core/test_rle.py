@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
+from fashion_mmdet.core.coco_writer import rle_json
 from fashion_mmdet.core.errors import MaskError
 from fashion_mmdet.core.rle import (
     RunLengthError,
@@ -71,6 +74,8 @@ def test_measures_any_mask_agree_with_the_bitmap_and_pycocotools(mask_HW):
     code = reference(mask_HW)
     assert area_px(code) == mask_HW.sum()
     assert box_xywh(code) == coco_mask.toBbox(code).tolist()
+    assert measure(code) == (area_px(code), box_xywh(code))
+    assert json.loads(rle_json(code)) == code
     decoded = decode(code)
     assert decoded.dtype == np.uint8 and (decoded == mask_HW).all()
 

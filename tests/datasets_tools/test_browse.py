@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import html.parser
 import json
 import re
@@ -12,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_tools import browse
 from datasets_tools.browse import cards
-from datasets_tools.report import exit_code
+from datasets_tools.browse import page as page_of
+from datasets_tools.cache.folder import locked
+from fashion_mmdet.commands import main
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.errors import FashionError
 
@@ -47,6 +47,10 @@ def shoe(**changes) -> dict:
     return {"image_id": 1, "category_id": 7, "segmentation": square(10, 10, 20), **changes}
 
 
+def write_page(*words, **options) -> Path:
+    return page_of.write_page(*words, **options).index
+
+
 def data_of(page: Path, name: str = "data") -> dict:
     text = page.read_text(encoding="ascii", errors="surrogateescape")
     found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
@@ -61,16 +65,14 @@ def photos(tmp_path: Path) -> Path:
 
 
 def run(*words: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    browse.add_arguments(parser)
-    return exit_code(browse.run, parser.parse_args([str(word) for word in words]))
+    return main(["data", "browse", *map(str, words)])
 
 
 @pytest.mark.parametrize("form", ["polygon", "code"])
 def test_write_page_mask_is_drawn_where_it_is_and_nowhere_else(form, photos, tmp_path):
     polygon = square(10, 20, 24)
     mask = polygon if form == "polygon" else rle.to_rle(polygon, *HW, "")
-    page = browse.write_page(coco_of(1, (shoe(segmentation=mask),)), photos, tmp_path / "out")
+    page = write_page(coco_of(1, (shoe(segmentation=mask),)), photos, tmp_path / "out")
     thumb = np.asarray(Image.open(page.parent / "page_files/thumb/000001.jpg")).astype(int)
     plain = np.asarray(Image.open(page.parent / "page_files/large/000001.jpg")).astype(int)
     assert thumb.shape == (*HW, 3) and abs(plain - 200).max() < 4
@@ -90,7 +92,7 @@ def test_write_page_mask_with_a_hole_keeps_it_in_the_outline(photos, tmp_path):
     mask_HW[10:50, 5:35] = True
     mask_HW[20:30, 10:20] = False
     coco = coco_of(1, (shoe(segmentation=rle.encode_mask(mask_HW)),))
-    page = browse.write_page(coco, photos, tmp_path / "out")
+    page = write_page(coco, photos, tmp_path / "out")
     assert data_of(page, "paths")[0][0].count("Z") == 2
 
 
@@ -99,7 +101,7 @@ def test_write_page_hostile_texts_stay_data(photos, tmp_path):
     coco["categories"][0]["name"] = HOSTILE
     coco["images"].append({"id": HOSTILE, "file_name": HOSTILE, "source": HOSTILE})
     finding = {"kind": HOSTILE, "severity": "error", "message": HOSTILE, "where": HOSTILE}
-    page = browse.write_page(
+    page = write_page(
         coco, photos, tmp_path / "out", title=HOSTILE, findings=[{**finding, "image_id": 1}]
     )
     tags: list[str] = []
@@ -117,9 +119,9 @@ def test_write_page_hostile_texts_stay_data(photos, tmp_path):
 
 
 def test_page_script_is_the_one_that_the_policy_allows(photos, tmp_path):
-    page = browse.write_page(coco_of(1), photos, tmp_path / "out").read_text()
+    page = write_page(coco_of(1), photos, tmp_path / "out").read_text()
     script = page.split("<script>")[1].split("</script>")[0]
-    digest = browse.base64.b64encode(browse.hashlib.sha256(script.encode()).digest()).decode()
+    digest = page_of.base64.b64encode(page_of.hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", script)
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
@@ -144,7 +146,7 @@ def test_write_page_photo_that_cannot_be_read_is_shown_with_the_reason(
     (photos / "short.jpg").write_bytes((photos / "whole.jpg").read_bytes()[:9000])
     coco = coco_of(2, (shoe(image_id=2),))
     coco["images"][1]["file_name"] = name
-    page = browse.write_page(coco, photos, tmp_path / "out")
+    page = write_page(coco, photos, tmp_path / "out")
     good, bad = data_of(page)["photos"]
     assert good["fault"] is None and message in bad["fault"]
     assert bad["shapes"][0]["area"] == 400 and str(tmp_path) not in page.read_text()
@@ -156,13 +158,13 @@ def test_write_page_photo_turned_by_exif_is_shown_as_training_loads_it(photos, t
     exif = Image.Exif()
     exif[0x0112] = 6
     photo(photos / "1.jpg", HW[::-1], exif=exif)
-    (one,) = data_of(browse.write_page(coco_of(1), photos, tmp_path / "out"))["photos"]
+    (one,) = data_of(write_page(coco_of(1), photos, tmp_path / "out"))["photos"]
     assert one["size"] == [HW[1], HW[0]] and one["warning"] is None
 
 
 def test_write_page_photo_of_another_size_says_so(photos, tmp_path):
     photo(photos / "1.jpg", (30, 20))
-    (one,) = data_of(browse.write_page(coco_of(1, (shoe(),)), photos, tmp_path / "out"))["photos"]
+    (one,) = data_of(write_page(coco_of(1, (shoe(),)), photos, tmp_path / "out"))["photos"]
     assert "the photo is 30 x 20 (height x width), the file says 60 x 40" in one["warning"]
 
 
@@ -178,7 +180,7 @@ def test_write_page_photo_of_another_size_says_so(photos, tmp_path):
 )
 def test_write_page_broken_mask_is_told_and_its_box_is_drawn(changes, message, photos, tmp_path):
     coco = coco_of(1, (shoe(bbox=[5, 6, 10, 20], **changes),))
-    page = browse.write_page(coco, photos, tmp_path / "out")
+    page = write_page(coco, photos, tmp_path / "out")
     (shape,) = data_of(page)["photos"][0]["shapes"]
     assert message in shape["fault"] and shape["area"] is None
     assert data_of(page, "paths") == [["M5 6H15V26H5Z"]]
@@ -194,11 +196,11 @@ def test_write_page_file_with_every_fault_is_drawn_all_the_same(photos, tmp_path
     ]
     coco["categories"] += [{"id": None}, {"id": {}, "name": "shoe"}, 5]
     coco["annotations"] += [{}, None, shoe(id=float("nan"), bbox=[float("inf")] * 4)]
-    data = data_of(browse.write_page(coco, photos, tmp_path / "out"))
+    data = data_of(write_page(coco, photos, tmp_path / "out"))
     assert [len(one["shapes"]) for one in data["photos"]] == [4, 0, 0, 0, 0]
     assert data["classes"][-1]["name"] == "unknown category 99"
-    assert data["notes"] == ["2 annotations belong to no photo of the file."]
-    assert browse.write_page({}, photos, tmp_path / "empty").is_file()
+    assert data["notes"] == ["Of no photo of the file: 2 annotations."]
+    assert write_page({}, photos, tmp_path / "empty").is_file()
 
 
 def test_collect_findings_go_to_the_photo_of_id_annotation_or_name():
@@ -233,9 +235,9 @@ def test_collect_source_of_a_merged_photo_is_each_of_its_sources():
 
 def test_write_page_again_leaves_no_picture_of_the_earlier_one(photos, tmp_path):
     out = tmp_path / "out"
-    browse.write_page(coco_of(3), photos, out)
+    write_page(coco_of(3), photos, out)
     (out / "page_files/thumb/mine.jpg").touch()
-    browse.write_page(coco_of(1), photos, out)
+    write_page(coco_of(1), photos, out)
     assert sorted(p.name for p in (out / "page_files/thumb").iterdir()) == [
         "000001.jpg", "mine.jpg",
     ]  # fmt: skip
@@ -248,7 +250,7 @@ def test_write_page_photos_in_its_own_folder_are_not_touched(tmp_path):
     link.symlink_to(source.parent)
     for images_dir in (source.parent, link, tmp_path / "out/page_files"):
         with pytest.raises(FashionError, match="a folder of photos outside"):
-            browse.write_page(coco_of(1), images_dir, tmp_path / "out")
+            write_page(coco_of(1), images_dir, tmp_path / "out")
     assert source.read_bytes() == before
 
 
@@ -261,13 +263,13 @@ def test_write_page_folder_that_is_a_link_is_refused_and_nothing_removed(linked,
     link.symlink_to(mine.parent)
     for images_dir in (mine.parent, tmp_path / "other"):
         with pytest.raises(FashionError, match="a folder of the page expected, got a link"):
-            browse.write_page(coco_of(1), images_dir, tmp_path / "out")
+            write_page(coco_of(1), images_dir, tmp_path / "out")
     assert mine.is_file()
 
 
 def test_write_page_jpegs_that_no_page_has_named_stay(photos, tmp_path):
     mine = photo(tmp_path / "out/page_files/large/7.jpg")
-    browse.write_page(coco_of(1), photos, tmp_path / "out")
+    write_page(coco_of(1), photos, tmp_path / "out")
     assert mine.is_file()
 
 
@@ -278,7 +280,7 @@ def test_write_page_masks_at_a_size_beyond_reason_are_not_decoded(
     monkeypatch.setattr(rle, "decode", lambda code: pytest.fail(f"decoded {code['size']}"))
     coco = coco_of(1, (shoe(),))
     coco["images"][0] |= {"height": stated_hw[0], "width": stated_hw[1]}
-    page = browse.write_page(coco, photos, tmp_path / "out")
+    page = write_page(coco, photos, tmp_path / "out")
     (entry,) = data_of(page)["photos"]
     assert f"{HW[0]} x {HW[1]} (height x width), the file says" in entry["fault"]
     assert f"{stated_hw[0]} x {stated_hw[1]}: masks of that size are not drawn" in entry["fault"]
@@ -288,7 +290,7 @@ def test_write_page_masks_at_a_size_beyond_reason_are_not_decoded(
     "value", [10**400, float("inf"), float("nan"), "1"], ids=["401 digits", "inf", "nan", "text"]
 )
 def test_write_page_box_of_no_usable_number_is_no_box(value, photos, tmp_path):
-    page = browse.write_page(
+    page = write_page(
         coco_of(1, (shoe(segmentation=None, bbox=[1, 2, value, 4]),)), photos, tmp_path / "out"
     )
     (shape,) = data_of(page)["photos"][0]["shapes"]
@@ -329,3 +331,57 @@ def test_browse_fault_is_one_line_and_nothing_is_written(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line
     assert not Path("out").exists() and len(list(Path("sheet").iterdir())) == 1
+
+
+def browse(coco: dict, images: Path, out: Path, *words: str) -> int:
+    path = out.parent / "all.json"
+    path.write_text(json.dumps(coco))
+    return run(path, "--images", images, "--out", out, *words)
+
+
+def test_browse_photos_that_cannot_be_read_are_counted_and_named(photos, tmp_path, capsys):
+    (photos / "2.jpg").unlink()
+    assert browse(coco_of(3), photos, tmp_path / "out") == 0
+    out = capsys.readouterr().out
+    assert "warning: 1 of 3 photos could not be drawn, e.g. 2.jpg: " in out
+    assert "3 photos; open it" in out
+    assert browse(coco_of(1), photos, tmp_path / "out", "--force") == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_browse_of_no_photo_that_can_be_read_exits_with_1(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert browse(coco_of(2), tmp_path / "empty", tmp_path / "out") == 1
+    assert "warning: 2 of 2 photos could not be drawn" in capsys.readouterr().out
+    assert browse({**coco_of(1), "images": []}, tmp_path / "empty", tmp_path / "none") == 0
+
+
+def test_browse_into_the_folder_of_the_photos_is_refused(photos, tmp_path, capsys):
+    mine = photo(photos / "sheet.jpg")
+    before = mine.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    for out in (photos, link):
+        assert browse(coco_of(1), photos, out, "--force") == 1
+        assert "another folder than that of the photos" in capsys.readouterr().err
+    assert mine.read_bytes() == before and not (photos / "index.html").exists()
+
+
+def test_browse_into_a_folder_with_photos_of_the_set_is_refused(photos, tmp_path, capsys):
+    mine = photo(photos / "look" / "sheet.jpg")
+    before = mine.read_bytes()
+    coco = coco_of(3)
+    coco["images"][2]["file_name"] = "./look//sheet.jpg"
+    assert browse(coco, photos, photos / "look", "--force", "--limit", "1") == 1
+    assert "a folder without photos of the set expected" in capsys.readouterr().err
+    assert mine.read_bytes() == before and len(list(mine.parent.iterdir())) == 1
+    assert browse(coco, photos, photos / "pages") == 0
+
+
+def test_write_page_while_another_run_is_at_work_there_is_refused(photos, tmp_path):
+    page = write_page(coco_of(1), photos, tmp_path / "out")
+    before = page.read_bytes()
+    with locked(tmp_path / "out"), pytest.raises(FashionError, match="another run is at work"):
+        write_page(coco_of(3), photos, tmp_path / "out")
+    assert page.read_bytes() == before
+    write_page(coco_of(3), photos, tmp_path / "out")

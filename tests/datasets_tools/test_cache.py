@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from datasets_tools.cache import build, tool
+from datasets_tools.cache import build, folder, tool
 from datasets_tools.cache.build import make_cache
 from datasets_tools.cache.ledger import LEDGER
 from datasets_tools.cache.scale import Settings, resize_code, working_size_hw
@@ -382,7 +382,7 @@ def test_folder_of_other_things_is_refused_and_untouched(data: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are POSIX'")
 def test_second_run_at_the_same_time_is_refused(data: Path) -> None:
-    with build._locked(data / "cache"):
+    with folder.locked(data / "cache"):
         with pytest.raises(FashionError, match="another run is at work"):
             make(data)
 
@@ -474,4 +474,4 @@ def test_annotations_of_a_name_that_is_no_utf8_are_cached(data: Path) -> None:
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
     make_cache(path, data / "train", data / "cache", PNG)
-    assert cached(data)["info"]["cached_from"]["annotations"] == "../caf\ufffd.json"
+    assert cached(data)["info"]["cached_from"]["annotations"] == r"../caf\udce9.json"

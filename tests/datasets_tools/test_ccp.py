@@ -13,6 +13,7 @@ from scipy.io import loadmat, savemat
 
 from datasets_tools.category_map import CategoryTable
 from datasets_tools.sources import ccp
+from fashion_mmdet.commands import main as fashion
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.errors import FashionError, OntologyError
 
@@ -77,6 +78,14 @@ def names_of(coco: dict) -> list[str]:
 
 
 # --- the table
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9])
+def test_convert_photo_of_no_known_orientation_is_upright_as_for_training(root: Path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save_photo(root, "0002", exif=exif)
+    assert len(converted(root)[0]["images"]) == 1
 
 
 def test_map_holds_59_names_once_with_known_categories_and_reasons():
@@ -298,7 +307,7 @@ def test_main_wrong_folder_says_what_it_should_hold(
 ):
     monkeypatch.chdir(tmp_path)
     Path("x").mkdir()
-    assert ccp.main([name, "--out", "out/all.json"]) == 1
+    assert fashion(["data", "convert", "ccp", name, "--out", "out/all.json"]) == 1
     said = capsys.readouterr().err
     holds = "with photos, annotations/pixel-level and label_list.mat"
     assert f"{name}: a folder {holds} expected, found {found}" in said
@@ -348,9 +357,10 @@ def test_convert_where_links_are_refused_says_what_to_do(
 
 def test_main_prints_a_summary_and_returns_zero(root: Path, tmp_path: Path, capsys):
     out = tmp_path / "all.json"
-    assert ccp.main([str(root), "--out", str(out), "--photos", "none"]) == 0
-    assert "1 images, 4 masks, 3 of 49 classes" in capsys.readouterr().out.splitlines()[-1]
-    assert ccp.main([str(root), "--out", str(out), "--photos", "none"]) == 1
+    words = ["data", "convert", "ccp", str(root), "--out", str(out), "--photos", "none"]
+    assert fashion(words) == 0
+    assert "1 image, 4 masks, 3 of 49 classes" in capsys.readouterr().out.splitlines()[-1]
+    assert fashion(words) == 1
     assert "--force" in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ def test_check_whole_set_exits_with_0_and_says_so(faulty, capsys):
     assert run(faulty, "--images", "photos") == 0
     *_, speed, last = capsys.readouterr().out.splitlines()
     assert speed.startswith("photos: 1 decoded in ") and speed.endswith(" MB/s")
-    assert last == "ann.json: 1 images, 2 annotations: 0 errors, 0 warnings, 0 notes"
+    assert last == "ann.json: 1 image, 2 annotations: 0 errors, 0 warnings, 0 notes"
 
 
 def test_check_warnings_and_notes_exit_with_0_errors_with_1(faulty):
@@ -125,6 +125,47 @@ def test_check_html_shows_the_photos_with_findings(faulty, capsys):
     assert "photos with findings; open it in a browser" in capsys.readouterr().out
     assert run(faulty, "--images", "photos", "--html", "page") == 1
     assert "Use --force" in capsys.readouterr().err
+
+
+def test_check_photos_that_are_missing_are_not_counted_as_decoded(faulty, capsys):
+    faulty.photo_fault("photo missing").unlink()
+    faulty.photo_fault("photo unreadable").write_text("no photo")
+    faulty.photo_fault("photo grey")
+    assert run(faulty, "--images", "photos", "--json", "f.json") == 1
+    assert "photos: 2 decoded in " in capsys.readouterr().out
+    assert json.loads(Path("f.json").read_text())["photos_decoded"] == 2
+
+
+def test_check_photos_that_lie_below_are_found_there(faulty):
+    Path("photos/images").mkdir()
+    missing = faulty.photo_fault("photo missing")
+    missing.rename(Path("photos/images") / missing.name)
+    assert run(faulty, "--images", "photos", "--json", "f.json") == 1
+    [found] = [f for f in json.loads(Path("f.json").read_text())["findings"] if "below" in str(f)]
+    assert "give --images photos/images" in str(found)
+
+
+def test_check_html_without_findings_says_so_and_shows_no_photo(faulty, capsys):
+    faulty.fault("crowd", iscrowd=1)
+    words = ["--images", "photos", "--html", "page"]
+    assert run(faulty, *words) == 0
+    assert len(list(Path("page/page_files/thumb").iterdir())) == 1
+    capsys.readouterr()
+    del faulty.coco["images"][1:], faulty.coco["annotations"][2:]
+    assert run(faulty, *words, "--force") == 0
+    assert "page/index.html: nothing was found; open it" in capsys.readouterr().out
+    page = Path("page/index.html").read_text(encoding="utf-8")
+    assert "Nothing was found: 1 image, 2 annotations: 0 errors" in page
+    assert not list(Path("page/page_files/thumb").iterdir()) and "as asked for" not in page
+
+
+def test_check_html_of_findings_of_no_photo_shows_them_alone(faulty, capsys):
+    faulty.coco["categories"].append({"id": 999, "name": "gizmo"})
+    assert run(faulty, "--images", "photos", "--html", "page") == 0
+    assert "page/index.html: 2 findings, of no photo" in capsys.readouterr().out
+    page = Path("page/index.html").read_text(encoding="utf-8")
+    assert "category unknown" in page and "Nothing was found" not in page
+    assert not list(Path("page/page_files/thumb").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from datasets_tools.check.annotations import survey_data
 from datasets_tools.check.catalogue import CATALOGUE
 from datasets_tools.check.masks import Mask, check_masks, most_iou, read_mask
 from datasets_tools.check.polygons import crosses_itself, faults_of
-from datasets_tools.make_demo import main as make_demo
-from datasets_tools.sources import ccp, imaterialist
+from datasets_tools.make_demo import make_demo
+from fashion_mmdet.commands import main
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
@@ -222,11 +222,11 @@ def counts_of(path: Path, photos: Path | None) -> Counter:
 
 
 def test_check_demo_set_invents_nothing(tmp_path):
-    assert make_demo(["--out", str(tmp_path / "d"), "--images", "6", "--size", "160", "224"]) == 0
+    make_demo(tmp_path / "d", images=6, size_wh=(160, 224))
     raw, out = tmp_path / "d", tmp_path / "all.json"
     words = [raw / "train.csv", "--descriptions", raw / "label_descriptions.json",
              "--images", raw / "train", "--out", out]  # fmt: skip
-    assert imaterialist.main([str(word) for word in words]) == 0
+    assert main(["data", "convert", "imaterialist2019", *map(str, words)]) == 0
     assert counts_of(out, raw / "train") == {}
 
 
@@ -238,7 +238,7 @@ def test_check_real_ccp_photos_invents_nothing(tmp_path, shared_dir):
         (root / name).symlink_to(data / name)
     for path in sorted((data / "annotations/pixel-level").iterdir())[::12]:
         (maps / path.name).symlink_to(path)
-    assert ccp.main([str(root), "--out", str(out), "--photos", "none"]) == 0
+    assert main(["data", "convert", "ccp", str(root), "--out", str(out), "--photos", "none"]) == 0
     assert len(read_coco(out)["images"]) > 50
     assert counts_of(out, data / "photos") == {}
 
@@ -248,7 +248,7 @@ def test_check_real_imaterialist_excerpt_invents_nothing(tmp_path, shared_dir):
     words = [data / "train_excerpt.csv", "--descriptions",
              data / "imaterialist2019_label_descriptions.json", "--no-check-photos",
              "--out", out]  # fmt: skip
-    assert imaterialist.main([str(word) for word in words]) == 0
+    assert main(["data", "convert", "imaterialist2019", *map(str, words)]) == 0
     assert counts_of(out, None) == {}
 
 

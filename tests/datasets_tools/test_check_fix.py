@@ -12,8 +12,10 @@ from faulty_set import DRESS, SCALE, SHOE, FaultySet, H, W, square
 from datasets_tools.check import check
 from datasets_tools.check.annotations import survey_data
 from datasets_tools.check.catalogue import CATALOGUE
-from datasets_tools.check.fix import ACTIONS, Fixed, _Repair, fix
+from datasets_tools.check.fix import Fixed, fix, is_mended
 from datasets_tools.check.masks import check_masks
+from datasets_tools.check.remedies import REMEDIES
+from datasets_tools.check.repair import Repair
 from fashion_mmdet.core.coco import read_coco
 
 
@@ -31,8 +33,8 @@ def faulty(tmp_path) -> FaultySet:
     return FaultySet(tmp_path)
 
 
-def test_actions_are_those_that_the_catalogue_promises():
-    assert set(ACTIONS) == {kind for kind, about in CATALOGUE.items() if about.fix}
+def test_remedies_are_those_that_the_catalogue_promises():
+    assert set(REMEDIES) == {kind for kind, about in CATALOGUE.items() if about.fix}
 
 
 def test_fix_of_whole_set_changes_nothing(faulty):
@@ -259,6 +261,35 @@ def test_fix_category_of_a_shared_id_is_not_merged_by_name(faulty):
     assert [a["id"] for a in fixed(faulty.coco).data["annotations"]] == [1, 2]
 
 
+def test_fix_categories_misspelt_and_twice_become_the_first_of_the_name(faulty):
+    faulty.coco["categories"] += [{"id": n, "name": name} for n, name in ((7, "Skirt"),
+                                  (8, "Skirt"), (9, "skirt"), (7, "tie"), (7, "tie"))]  # fmt: skip
+    for category_id in (8, 9):
+        faulty.mask(faulty.image(), square(), category_id=category_id)
+    result = fixed(faulty.coco)
+    names = [c["name"] for c in result.data["categories"]]
+    assert sorted(names) == ["dress", "shoe", "skirt", "tie"]
+    skirt = next(c["id"] for c in result.data["categories"] if c["name"] == "skirt")
+    assert [a["category_id"] for a in result.data["annotations"][2:]] == [skirt, skirt]
+
+
+@pytest.mark.parametrize("name", ["x", None])
+def test_fix_thousands_of_categories_alike_takes_time_in_proportion(faulty, name):
+    (one, _), n = faulty.coco["annotations"], 6000
+    ids = range(100, 100 + n) if name else [100] * n
+    faulty.coco["categories"] += [
+        {"id": number, "name": name or f"x{at}"} for at, number in enumerate(ids)
+    ]
+    faulty.coco["annotations"] = [
+        {**one, "id": at, "category_id": number} for at, number in enumerate(ids)
+    ]
+    repair, survey = Repair(faulty.coco), survey_data(faulty.coco, "a.json")
+    start = time.process_time()
+    repair.apply(filter(is_mended, survey.findings), REMEDIES)
+    assert time.process_time() - start < 3
+    assert {a["category_id"] for a in repair.data["annotations"]} == ({100} if name else set())
+
+
 @pytest.mark.parametrize("highest", [1, 2**63 - 1])
 def test_fix_thousands_of_ids_alike_takes_time_in_proportion(faulty, highest):
     image, (one, _) = faulty.coco["images"][0], faulty.coco["annotations"]
@@ -270,9 +301,9 @@ def test_fix_thousands_of_ids_alike_takes_time_in_proportion(faulty, highest):
         {**one, "id": highest, "image_id": number, "category_id": (SHOE, DRESS)[number % 2]}
         for number in range(n)
     ]
-    repair, survey = _Repair(faulty.coco), survey_data(faulty.coco, "a.json")
+    repair, survey = Repair(faulty.coco), survey_data(faulty.coco, "a.json")
     start = time.process_time()
-    repair.apply(survey.findings)
+    repair.apply(filter(is_mended, survey.findings), REMEDIES)
     assert time.process_time() - start < 3
     assert len({a["id"] for a in repair.data["annotations"]}) == n
     assert {a["image_id"] for a in repair.data["annotations"]} == {0}

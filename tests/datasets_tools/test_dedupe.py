@@ -6,16 +6,17 @@ import csv
 import json
 import os
 import shutil
-from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_tools import dedupe, photo_hashes, split
+from datasets_tools import name_lists, near_photos, photo_hashes, split
 from datasets_tools.photo_hashes import PhotoHash, hash_photo, hash_photos
-from datasets_tools.report import BadRow, BadRows, exit_code
+from datasets_tools.report import BadRow, BadRows
+from fashion_mmdet import commands
+from fashion_mmdet.commands import main as cli
 from fashion_mmdet.core.errors import FashionError
 
 
@@ -37,9 +38,7 @@ def coco_file(path: Path, names: list[str]) -> str:
 
 
 def main(*words: object) -> int:
-    parser = ArgumentParser()
-    dedupe.add_arguments(parser)
-    return exit_code(dedupe.run, parser.parse_args([str(word) for word in words]))
+    return commands.main(["data", "dedupe", *map(str, words)])
 
 
 def bits_apart(one: PhotoHash, other: PhotoHash) -> int:
@@ -156,7 +155,9 @@ def test_hash_photos_foreign_file_of_hashes_is_refused_and_kept(photos: Path, co
 
 
 def test_near_rows_are_those_of_a_plain_loop(monkeypatch):
-    monkeypatch.setattr(dedupe, "_BLOCK", 7)  # 40 rows: full blocks, a rest, both sides of an edge
+    monkeypatch.setattr(
+        near_photos, "_BLOCK", 7
+    )  # 40 rows: full blocks, a rest, both sides of an edge
     bits_NB = np.random.default_rng(0).random((40, 32)) < 0.5
     bits_NB[33] = bits_NB[2]
     bits_NB[34] = ~bits_NB[2]
@@ -166,13 +167,13 @@ def test_near_rows_are_those_of_a_plain_loop(monkeypatch):
         for j in range(i + 1, 40)
         if (d := (bits_NB[i] != bits_NB[j]).sum()) <= 10
     }
-    found = list(zip(*(part.tolist() for part in dedupe.near_rows(bits_NB, 10)), strict=True))
+    found = list(zip(*(part.tolist() for part in near_photos.near_rows(bits_NB, 10)), strict=True))
     assert set(found) == wanted and len(found) == len(wanted) > 5
     assert any(d == 10 for _, _, d in wanted)
 
 
-def photo(name: str, part: str = "", path: str = "") -> dedupe.Photo:
-    return dedupe.Photo(part, name, path or f"/{part}/{name}")
+def photo(name: str, part: str = "", path: str = "") -> near_photos.Photo:
+    return near_photos.Photo(part, name, path or f"/{part}/{name}")
 
 
 def look(n_bits: int, sha256: str) -> PhotoHash:
@@ -190,27 +191,33 @@ def test_find_pairs_tells_files_copies_and_near_duplicates():
         photo("e", path="//b"): look(0, "x"),
     }
     found = [(p.first.file_name, p.second.file_name, p.kind, p.distance)
-             for p in dedupe.find_pairs(photos)]  # fmt: skip
+             for p in near_photos.find_pairs(photos)]  # fmt: skip
     assert found == [
         ("b", "e", "same file", 0), ("a", "b", "copy", 0), ("a", "c", "near-duplicate", 56),
     ]  # fmt: skip
     same = {photo("a", "p", "/x/a"): look(0, "x"), photo("a", "q", "/x/a"): look(0, "x")}
-    assert [p.kind for p in dedupe.find_pairs(same)] == ["same file"]
-    assert dedupe.find_pairs({}) == []
+    assert [p.kind for p in near_photos.find_pairs(same)] == ["same file"]
+    assert near_photos.find_pairs({}) == []
 
 
 def test_find_pairs_of_a_thousand_blank_photos_are_a_thousand():
     photos = {photo(f"{i:04}"): look(0, str(i)) for i in range(1000)}
-    pairs = dedupe.find_pairs(photos)
+    pairs = near_photos.find_pairs(photos)
     assert len(pairs) == 999
-    assert len(dedupe.connected((p.first, p.second) for p in pairs)) == 1
+    assert len(name_lists.connected((p.first, p.second) for p in pairs)) == 1
 
 
-def test_leaks_names_what_crosses_and_nothing_else(photos: Path):
-    clean = {"train": (["1.jpg", "2.png", "3.jpg"], photos), "test": (["4.jpg", "5.jpg"], photos)}
-    assert dedupe.leaks(clean, ledger()) == []
-    leaky = {"train": (["1.jpg", "3.jpg", "4.jpg"], photos), "test": (["2.png", "4.jpg"], photos)}
-    found = [(str(p.first), str(p.second), p.kind) for p in dedupe.leaks(leaky, ledger())]
+def test_crossing_names_what_crosses_and_nothing_else(photos: Path):
+    def leaks(**names_of: list[str]) -> list[tuple[str, str, str]]:
+        found = {}
+        for part, names in names_of.items():
+            found |= near_photos.photos_of(part, photos, hash_photos(photos, names, ledger()))
+        pairs = near_photos.find_pairs(found)
+        crossing = near_photos.crossing(pairs, {photo: photo.set_name for photo in found})
+        return [(str(p.first), str(p.second), p.kind) for p in crossing]
+
+    assert leaks(train=["1.jpg", "2.png", "3.jpg"], test=["4.jpg", "5.jpg"]) == []
+    found = leaks(train=["1.jpg", "3.jpg", "4.jpg"], test=["2.png", "4.jpg"])
     assert ("test: 4.jpg", "train: 4.jpg", "same file") in found
     assert ("test: 2.png", "train: 1.jpg", "near-duplicate") in found
     assert len(found) == 2
@@ -233,7 +240,7 @@ def test_run_writes_groups_that_split_reads_and_a_table(photos: Path, tmp_path: 
         ("1.jpg", "2.png", "near-duplicate"),
     ]
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.endswith("6 photos, 2 copies, 1 near-duplicates, 2 groups, the largest of 3")
+    assert last.endswith("6 photos, 2 copies, 1 near-duplicate, 2 groups, the largest of 3")
 
 
 def test_run_without_pairs_writes_a_group_file_without_groups(photos: Path, tmp_path: Path):
@@ -254,7 +261,35 @@ def test_run_between_sets_counts_what_crosses(photos: Path, tmp_path: Path, caps
     printed = capsys.readouterr().out
     assert "test: 1.jpg  =  train: 4.jpg  (near-duplicate" in printed
     assert "between sets: 1 of 3 pairs" in printed
-    assert "1 names mean another photo in another set (1.jpg, ...)" in printed
+    assert "names that mean another photo in another set: 1 (1.jpg, ...)" in printed
+    # By names alone, all five of these would be one group.
+    assert split.read_groups(out) == [
+        ["test/1.jpg", "train/4.jpg"], ["train/1.jpg", "train/2.png", "train/3.jpg"],
+    ]  # fmt: skip
+    assert printed.splitlines()[-1].endswith(
+        "7 photos, 1 copy, 2 near-duplicates, 2 groups, the largest of 3"
+    )
+
+
+def test_run_group_file_of_clashing_names_fits_a_merge_with_prefix(photos: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    picture(4).resize((60, 90)).save(other / "1.jpg", quality=95)
+    one = coco_file(tmp_path / "train.json", NAMES)
+    two = coco_file(tmp_path / "test.json", ["1.jpg"])
+    out, merged = tmp_path / "g.txt", tmp_path / "both.json"
+    assert main(one, two, "--images", photos, "--images", other, "--out", out) == 0
+    assert cli(["data", "merge", one, two, "--prefix", "--out", str(merged)]) == 0
+    known = {image["file_name"] for image in json.loads(merged.read_text())["images"]}
+    assert {name for group in split.read_groups(out) for name in group} <= known
+
+
+def test_run_one_file_given_twice_is_refused(photos: Path, tmp_path: Path, capsys):
+    ann = coco_file(tmp_path / "a.json", NAMES)
+    again = tmp_path / "b.json"
+    again.symlink_to(ann)
+    assert main(ann, again, "--images", photos, "--out", tmp_path / "g.txt") == 1
+    assert "each once expected" in capsys.readouterr().err
 
 
 def test_run_sets_of_one_folder_report_a_shared_file(photos: Path, tmp_path: Path, capsys):
@@ -265,6 +300,9 @@ def test_run_sets_of_one_folder_report_a_shared_file(photos: Path, tmp_path: Pat
     assert "test: 4.jpg  =  train: 4.jpg  (same file)" in printed
     assert "another photo in another set" not in printed
     assert split.read_groups(tmp_path / "g.txt") == []
+    assert printed.splitlines()[-1].endswith(
+        "2 photos, 0 copies, 0 near-duplicates, 1 file in two sets, 0 groups"
+    )
 
 
 @pytest.mark.parametrize(
@@ -308,8 +346,10 @@ def test_ccp_pairs_are_found_and_no_others(shared_dir: Path, step: int):
         pytest.skip(f"no real photos at {folder}")
     known = {f"{stem}.jpg" for pair in CCP_PAIRS for stem in pair}
     names = sorted(known | {path.name for path in sorted(folder.iterdir())[::step]})
-    photos = dedupe.photos_of("", folder, hash_photos(folder, names, ledger(0)))
-    found = {(p.first.file_name[:4], p.second.file_name[:4]) for p in dedupe.find_pairs(photos)}
+    photos = near_photos.photos_of("", folder, hash_photos(folder, names, ledger(0)))
+    found = {
+        (p.first.file_name[:4], p.second.file_name[:4]) for p in near_photos.find_pairs(photos)
+    }
     assert found == CCP_PAIRS
 
 
@@ -333,8 +373,10 @@ def test_ccp_altered_photos_are_near_duplicates_of_themselves(shared_dir: Path, 
             apart.setdefault(how, []).append(
                 bits_apart(hash_photo(path), hash_photo(tmp_path / "a.jpg"))
             )
-    assert min(apart.pop("mirrored")) > dedupe.MAX_DISTANCE  # as the module says
-    assert {how: max(bits) for how, bits in apart.items() if max(bits) > dedupe.MAX_DISTANCE} == {}
+    assert min(apart.pop("mirrored")) > near_photos.MAX_DISTANCE  # as the module says
+    assert {
+        how: max(bits) for how, bits in apart.items() if max(bits) > near_photos.MAX_DISTANCE
+    } == {}
 
 
 def test_run_folder_whose_name_is_no_utf8_keeps_its_hashes(photos: Path, tmp_path: Path):

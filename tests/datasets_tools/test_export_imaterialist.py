@@ -16,7 +16,7 @@ from datasets_tools.export_imaterialist import export_imaterialist
 from datasets_tools.sources import imaterialist
 from fashion_mmdet.commands import data
 from fashion_mmdet.core import ontology, rle
-from fashion_mmdet.core.coco import CocoWriter
+from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import FashionError, OntologyError
 
 ATTRIBUTES = [{"id": i, "name": f"attribute {i}"} for i in range(5)]
@@ -25,7 +25,8 @@ ATTRIBUTES = [{"id": i, "name": f"attribute {i}"} for i in range(5)]
 def save_coco(path: Path, photos: list[tuple[str, tuple[int, int], list]]) -> Path:
     """Write a file of (file_name, size_hw, [(category id, mask_HW, attribute ids)])."""
     info = {"description": "test"}
-    with CocoWriter(path, ontology.coco_categories(), info, attributes=ATTRIBUTES) as writer:
+    extra = {"attributes": ATTRIBUTES}
+    with CocoWriter(path, ontology.coco_categories(), info, extra) as writer:
         for image_id, (name, size_hw, masks) in enumerate(photos, start=1):
             writer.add_image(image_id=image_id, file_name=name, height=size_hw[0],
                              width=size_hw[1])
@@ -34,7 +35,7 @@ def save_coco(path: Path, photos: list[tuple[str, tuple[int, int], list]]) -> Pa
                 writer.add_annotation(
                     annotation_id=writer.n_annotations + 1, image_id=image_id,
                     category_id=category_id, segmentation=code, bbox=rle.box_xywh(code),
-                    area=rle.area_px(code), attribute_ids=attribute_ids,
+                    area=rle.area_px(code), extra={"attribute_ids": attribute_ids},
                 )  # fmt: skip
     return path
 
@@ -77,7 +78,7 @@ def test_export_rows_are_kaggles(coco_path, tmp_path, capsys):
     descriptions = json.loads((tmp_path / "label_descriptions.json").read_text())
     assert [c["name"] for c in descriptions["categories"]] == list(ontology.CLASSES)
     assert descriptions["attributes"] == ATTRIBUTES
-    assert "2 rows of 1 images" in capsys.readouterr().out
+    assert "2 rows of 1 image," in capsys.readouterr().out
 
 
 def test_export_ids_of_the_file_play_no_part(coco_path, tmp_path):

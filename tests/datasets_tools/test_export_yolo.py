@@ -21,7 +21,7 @@ from datasets_tools.export_yolo import export_yolo
 from datasets_tools.outlines import filled, outline
 from fashion_mmdet.commands import data
 from fashion_mmdet.core import ontology, rle
-from fashion_mmdet.core.coco import CocoWriter
+from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import FashionError, OntologyError
 
 SIZE_HW = (61, 83)  # shares of such sides are no short decimals
@@ -271,7 +271,7 @@ def test_export_yolo_file_that_comes_during_the_work_stays(photos_dir, tmp_path,
     path, out = save_coco(tmp_path / "all.json", {"a.jpg": [("dress", RING)]}), tmp_path / "yolo"
     export_yolo([path], photos_dir, out)
     mine = out / "images/train/mine.jpg"
-    monkeypatch.setattr(export_yolo_module, "_data_yaml", lambda _: mine.write_text("mine") and "")
+    monkeypatch.setattr(export_yolo_module, "data_yaml", lambda _: mine.write_text("mine") and "")
     with pytest.raises(FashionError, match="nothing but an earlier export"):
         export_yolo([path], photos_dir, out, force=True)
     assert mine.read_text() == "mine" and not list(tmp_path.glob(".yolo.*"))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datasets_tools import csv_rows
+from datasets_tools.sources import imaterialist
 from datasets_tools.sources.imaterialist import convert as convert_csv
-from datasets_tools.sources.imaterialist import main
+from fashion_mmdet.commands import main
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError
 from fashion_mmdet.core.ontology import CLASSES, CLASSES_46
@@ -199,7 +207,7 @@ def test_convert_bad_row_is_named_counted_and_skipped(folder, capsys, row, kind,
     (message,) = report.bad.first[kind]
     assert message.startswith("train.csv:3: ") and said in message
     assert f"skipped ({kind}): {message}" in capsys.readouterr().err
-    assert f"skipped 1 bad rows: 1 {kind}" in report.summary()
+    assert f"skipped 1 bad row: 1 {kind}" in report.summary()
     # What is skipped changes no other row's number.
     assert [a["id"] for a in data["annotations"]] == [1, 3, 4]
     assert [a["source_line"] for a in data["annotations"]] == [2, 4, 5]
@@ -304,7 +312,7 @@ def test_convert_bad_rows_up_to_the_limit_pass_and_one_more_writes_nothing(folde
     rows = [*GOOD, "a,1 x,4,6,0", "a,0 1,4,6,0"]
     convert(folder, rows, max_bad_rows=2)
     older = (folder / "out" / "all.json").read_text()
-    with pytest.raises(AnnotationError, match="at most 1 bad rows expected, got 2") as caught:
+    with pytest.raises(AnnotationError, match="at most 1 bad row expected, got 2") as caught:
         convert(folder, rows, max_bad_rows=1)
     assert "1 junk numbers, 1 start below 1" in str(caught.value)
     assert [p.name for p in (folder / "out").iterdir()] == ["all.json"]
@@ -315,7 +323,7 @@ def test_convert_stopped_midway_leaves_nothing(folder, monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datasets_tools.sources.imaterialist.kaggle_to_instance", stop)
+    monkeypatch.setattr("datasets_tools.sources.imaterialist_rows.kaggle_to_instance", stop)
     with pytest.raises(KeyboardInterrupt):
         convert(folder, GOOD)
     assert list((folder / "out").iterdir()) == []
@@ -331,10 +339,9 @@ def test_convert_missing_files_are_errors_that_name_them(folder):
 
 
 def command(folder, *options):
-    return main([
-        str(folder / "train.csv"), "--descriptions", str(folder / "labels.json"),
-        "--out", str(folder / "all.json"), *options,
-    ])  # fmt: skip
+    words = [str(folder / "train.csv"), "--descriptions", str(folder / "labels.json")]
+    words += ["--out", str(folder / "all.json"), *options]
+    return main(["data", "convert", "imaterialist2019", *words])
 
 
 def test_command_good_csv_prints_the_summary_and_never_overwrites(folder, capsys):
@@ -395,3 +402,74 @@ def test_convert_table_of_ones_own_renames_and_leaves_out(folder, capsys):
     assert {a["category_id"] for a in mapped["annotations"]} == {coat}
     assert len(mapped["annotations"]) == sum(used[name] for name in others)
     assert f"{used[first]} masks left out: no category of ours" in capsys.readouterr().out
+
+
+MANY = [
+    *(f"a,{1 + k % 20} 2,4,6,{k}" for k in range(40)),
+    *("a,1 2,4,6,0", "a,3 1 3 1,4,6,1", "a,5 2,4,6", "a,1 x,4,6,2", "a,1 1,0,6,3", "z,1 1,4,6,3"),
+    *("a,1 1 2,4,6,4", "a,23 3,4,6,5", "a,,4,6,6", "a,1 1,6,4,7", "a,1 1,4,6,99", "a,0 1,4,6,8"),
+    *(f"b.jpg,{1 + k % 20} 3,4,6,{k % 46}" for k in range(150)),
+]
+
+
+@pytest.fixture
+def shared_out(monkeypatch):
+    """Let workers take part in a small CSV too, and in many blocks."""
+    monkeypatch.setattr(imaterialist, "_WORTH_WORKERS_BYTES", 0)
+    monkeypatch.setattr(csv_rows, "_BLOCK_BYTES", 256)
+
+
+@pytest.mark.usefixtures("shared_out")
+def test_convert_with_workers_same_file_and_same_bad_rows_in_the_same_order(folder, capsys):
+    outcomes = []
+    for workers in (1, 2):
+        report, data = convert(folder, MANY, workers=workers)
+        outcomes.append((data, report.bad.counts, capsys.readouterr().err))
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0][0]["annotations"]) == 190 and len(outcomes[0][1]) >= 10
+
+
+@pytest.mark.usefixtures("shared_out")
+def test_convert_killed_worker_is_said_and_nothing_is_written(folder, monkeypatch):
+    real = imaterialist.ordered_map
+
+    def killing(function, items, workers):
+        for result in real(function, items, workers):
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
+            yield result
+
+    monkeypatch.setattr(imaterialist, "ordered_map", killing)
+    with pytest.raises(FashionError, match="--workers 1"):
+        convert(folder, MANY * 9, workers=2, max_bad_rows=10**6)
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_convert_workers_end_when_their_parent_is_killed(tmp_path):
+    script = (
+        "import sys, time\n"
+        "from datasets_tools.workers import ordered_map\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in ordered_map(abs, range(10**9), 2):\n"
+        "        import multiprocessing as m\n"
+        "        print(*[p.pid for p in m.active_children()], flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as process:
+        workers = [int(word) for word in process.stdout.readline().split()]
+        process.kill()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -81,7 +81,7 @@ def test_labelme_polygons_become_instances_and_group_is_one(folder, capsys):
     assert found == [("dress", 500), ("shoe", 100), ("skirt", 400), ("shoe", 400)]
     assert len(coco["annotations"][0]["segmentation"]) == 2
     assert coco["images"][0]["file_name"] == "a.jpg"
-    assert "1 images, 4 masks" in capsys.readouterr().out
+    assert "1 image, 4 masks" in capsys.readouterr().out
     out = str(folder.parent / "out.json")
     assert data.main(["check", out, "--images", str(folder)]) == 0
 
@@ -131,7 +131,7 @@ def test_labelme_shape_that_is_no_mask_is_a_bad_row(folder, capsys, broken, kind
     save(folder, "a", [shape("shoe"), broken])
     assert len(converted(folder)["annotations"]) == 1
     out = capsys.readouterr().out
-    assert f"skipped 1 bad rows: 1 {kind}" in out
+    assert f"skipped 1 bad row: 1 {kind}" in out
     assert "a.json: shape 2" in out
 
 
@@ -209,7 +209,7 @@ def test_labelme_own_input_and_empty_folder_are_refused(folder):
 def test_labelme_number_of_hundreds_of_digits_is_a_bad_row(folder, capsys, keys, number):
     save(folder, "a", [shape("shoe"), shape(points=[[1, number], [9, 9], [9, 1]], **keys)])
     assert len(converted(folder)["annotations"]) == 1
-    assert "skipped 1 bad rows" in capsys.readouterr().out
+    assert "skipped 1 bad row" in capsys.readouterr().out
 
 
 def test_labelme_size_beyond_any_photo_is_a_bad_row(folder, capsys):
@@ -218,4 +218,30 @@ def test_labelme_size_beyond_any_photo_is_a_bad_row(folder, capsys):
     save(folder, "b", [painted(np.ones((4, 4)), 0, 0)], **side)
     assert len(converted(folder, "--no-check-photos")["annotations"]) == 1
     out = capsys.readouterr().out
-    assert "1 size" in out and "at most 2147483647 pixels expected" in out
+    assert "1 size" in out and "at most 178,956,970 pixels expected" in out
+
+
+def test_labelme_unknown_names_of_all_files_are_told_at_once(folder):
+    save_photo(folder / "b.jpg")
+    save(folder, "a", [shape("dress"), shape("High_Heels"), shape("gizmo")])
+    save(folder, "b", [shape("gizmo"), shape(" CANVASSHOES "), shape("dress")])
+    out = folder.parent / "out.json"
+    with pytest.raises(FashionError) as raised:
+        data.main(["convert", "labelme", str(folder), "--out", str(out)])
+    line = str(raised.value)
+    for name, place in (("High_Heels", "a.json: shape 2"), ("gizmo", "a.json: shape 3"),
+                        ("CANVASSHOES", "b.json: shape 2")):  # fmt: skip
+        assert f"{name!r} ({place})" in line
+    assert "'High_Heels'. Did you mean 'high-heels'" in line
+    assert "'CANVASSHOES'. Did you mean 'canvasshoes'" in line
+    assert not out.exists()
+
+
+def test_labelme_photos_without_a_json_file_are_counted(folder, capsys):
+    save(folder / "labels", "a", [shape()], imagePath="../a.jpg")
+    (folder / "labels" / "broken.json").write_text("{")
+    for name in ("b.jpg", "deep/a.png", "labels/broken.jpg", "notes.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    converted(folder)
+    assert "note: 2 photos without a JSON file: not in the set" in capsys.readouterr().out

@@ -60,10 +60,11 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_make_demo_another_process_writes_same_bytes(demo, tmp_path, repo_dir):
-    code = "import sys; from datasets_tools.make_demo import main; main(sys.argv[1:])"
+    code = "import sys; from fashion_mmdet.commands import main; main(sys.argv[1:])"
     again = tmp_path / "again"
     subprocess.run(
-        [sys.executable, "-c", code, "--out", again, "--images", str(IMAGES), "--seed", "3"],
+        [sys.executable, "-c", code, "data", "make-demo", "--out", again, "--images",
+         str(IMAGES), "--seed", "3"],
         check=True, cwd=repo_dir, env={**os.environ, "PYTHONHASHSEED": "77"}, capture_output=True,
     )  # fmt: skip
     assert digests(again) == digests(demo)

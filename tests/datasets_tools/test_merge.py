@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -88,7 +90,7 @@ def test_merge_prefix_goes_by_name_and_renumbers(a_json, b_json, tmp_path, capsy
     ]
     assert [s["name"] for s in coco["info"]["sources"]] == ["mine", "b"]
     out = capsys.readouterr().out
-    assert "mine: 1 images, 2 masks" in out and "3 images, 4 masks of 2 categories" in out
+    assert "mine: 1 image, 2 masks" in out and "3 images, 4 masks of 2 categories" in out
 
 
 def test_merge_same_name_is_refused_unless_joined(a_json, b_json, tmp_path):
@@ -270,3 +272,54 @@ def test_merge_folder_whose_name_is_no_utf8_is_refused(a_json, tmp_path):
     words = [str(a_json), "--root", str(tmp_path), "--images", f"a={tmp_path}/\udcff"]
     with pytest.raises(FashionError, match="a folder named in UTF-8 expected"):
         data.main(["merge", *words, "--out", str(tmp_path / "o.json")])
+
+
+def said_config(text: str) -> tuple[str, str]:
+    """Return data_root and the photos' prefix of the line for a config."""
+    found = re.search(r'in a config: data_root="(.*)", data_prefix=dict\(img="(.*)"\)', text)
+    assert found
+    return found[1], found[2]
+
+
+@pytest.mark.parametrize(
+    ("out", "data_root", "prefix"),
+    [
+        ("d/both/all.json", "{{$FASHION_DATA:data}}/both/", "../"),
+        ("d/both/annotations/all.json", "{{$FASHION_DATA:data}}/both/", "../"),
+        ("d/all.json", "{{$FASHION_DATA:data}}/", "./"),
+        ("else/all.json", "{tmp}/else/", "../d/"),
+        ("link/all.json", "{tmp}/link/", "{tmp}/d/"),
+    ],
+)
+def test_merge_says_where_a_config_finds_the_photos(
+    a_json, b_json, tmp_path, monkeypatch, capsys, out, data_root, prefix
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHION_DATA", "d")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("deep/er")
+    for folder, name in (("p", "x.jpg"), ("q", "x.jpg"), ("q", "y.jpg")):
+        (tmp_path / "d" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "d" / folder / name).touch()
+    words = ["--root", "d", "--images", "a=d/p", "--images", "b=d/q"]
+    coco = merged(a_json, b_json, *words, out)
+    said = said_config(capsys.readouterr().out)
+    assert said == tuple(text.replace("{tmp}", str(tmp_path)) for text in (data_root, prefix))
+    folder = os.path.join(said[0].replace("{{$FASHION_DATA:data}}", "d"), said[1])
+    assert all(os.path.isfile(os.path.join(folder, i["file_name"])) for i in coco["images"])
+
+
+def test_merge_without_a_root_says_which_folder_is_to_be_made(a_json, b_json, tmp_path, capsys):
+    merged(a_json, b_json, "--prefix", tmp_path / "all.json")
+    said = capsys.readouterr().out
+    assert "one that holds, or links, a/, b/" in said and said_config(said)[1] == "FOLDER/"
+    merged(a_json, b_json, "--join", tmp_path / "all.json")
+    assert "one with the photos of all" in capsys.readouterr().out
+
+
+def test_merge_file_of_a_cache_is_refused(a_json: Path, tmp_path: Path):
+    coco = json.loads(a_json.read_text())
+    a_json.write_text(json.dumps({**coco, "info": {"cached_from": {"annotations": "../a.json"}}}))
+    with pytest.raises(FashionError, match="got those of a cache"):
+        merge([Part("a", a_json)], tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()

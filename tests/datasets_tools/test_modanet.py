@@ -134,7 +134,7 @@ def test_convert_bad_annotation_is_named_and_the_others_stay(
     left = [900, 901, 902]
     del left[index]
     assert sorted({a["source_id"] for a in coco["annotations"]}) == left
-    assert said in capsys.readouterr().err
+    assert f"train.json: {said}" in capsys.readouterr().err
 
 
 def test_convert_annotation_that_is_no_object_is_a_bad_row(

@@ -72,7 +72,7 @@ def page(coco, tmp_path_factory) -> Path:
             (folder / "photos" / entry["file_name"]).write_text("no photo")
     return browse.write_page(
         coco, folder / "photos", folder / "out", findings=FINDINGS, title=HOSTILE, size_px=128
-    )
+    ).index
 
 
 @pytest.fixture
@@ -126,6 +126,18 @@ def test_browse_page_in_chromium_loads_its_pictures(page, opened):
     assert set(widths) == {"102"} and len(widths) == int(said["loaded"])
     assert dom.count("UnidentifiedImageError</div>") == 0
     assert len(re.findall(r'<div class="reason">[^<]*Photo 03.jpg', dom)) == 1
+
+
+def test_browse_page_without_photos_in_chromium_says_so(coco, opened, tmp_path):
+    (tmp_path / "photos").mkdir()
+    note = "Nothing was found: 70 images."
+    page = browse.write_page(coco, tmp_path / "photos", tmp_path / "out", notes=[note], limit=0)
+    dom = opened(page.index)
+    said = reported(dom)
+    assert (said["ready"], said["shown"], said["cards"]) == ("true", "0", "0")
+    assert f'<div class="said">{note}</div>' in dom
+    assert re.search(r'<div id="empty">No photos are shown.</div>', dom)
+    assert "as asked for" not in dom
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from datasets_tools.shoe_types import main, relabel_shoes
-from fashion_mmdet.core.coco import CocoWriter, read_coco
+from datasets_tools.shoe_types import relabel_shoes
+from fashion_mmdet.commands import main
+from fashion_mmdet.core.coco import read_coco
+from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.ontology import coco_categories
 
@@ -26,7 +28,7 @@ def annotations(tmp_path):
         for number, image_id, category_id in ((1, 1, 23), (2, 1, 23), (3, 1, 10), (4, 2, 23)):
             writer.add_annotation(
                 annotation_id=number, image_id=image_id, category_id=category_id,
-                segmentation=CODE, bbox=[0, 0, 3, 2], area=3, attribute_ids=[number],
+                segmentation=CODE, bbox=[0, 0, 3, 2], area=3, extra={"attribute_ids": [number]},
             )  # fmt: skip
     return path
 
@@ -176,7 +178,8 @@ def test_command_without_a_usable_row_is_an_error_and_writes_nothing(
     annotations, capsys, rows, said
 ):
     out = annotations.parent / "out" / "typed.json"
-    words = [str(annotations), str(table(annotations.parent, rows)), "--out", str(out)]
+    labels = table(annotations.parent, rows)
+    words = ["data", "shoe-types", str(annotations), str(labels), "--out", str(out)]
     assert main(words) == 1
     printed = capsys.readouterr()
     assert printed.out == "" and said in printed.err.splitlines()[-1]
@@ -185,7 +188,8 @@ def test_command_without_a_usable_row_is_an_error_and_writes_nothing(
 
 def test_command_relabels_and_needs_force_to_overwrite(annotations, capsys):
     labels = table(annotations.parent, ["a.jpg,1,sandals"])
-    words = [str(annotations), str(labels), "--out", str(annotations.parent / "typed.json")]
+    out = annotations.parent / "typed.json"
+    words = ["data", "shoe-types", str(annotations), str(labels), "--out", str(out)]
     assert main(words) == 0
     assert "1 shoes relabelled" in capsys.readouterr().out
     assert main(words) == 1

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_tools import source
+from datasets_tools import convert
 from datasets_tools.category_map import CategoryTable, MapRow
+from datasets_tools.convert import write_coco
+from datasets_tools.photos import MOST_PIXELS
 from datasets_tools.report import BadRow
-from datasets_tools.source import SourceImage, SourceMask, write_coco
+from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError, OntologyError
@@ -223,7 +225,7 @@ def test_write_coco_bad_rows_beyond_the_limit_or_no_mask_write_nothing(folder):
     bad = [BadRow("made", "a.json: made")] * 2
     write(folder, [image("a", mask()), *bad], max_bad_rows=2)
     older = (folder / "out" / "all.json").read_bytes()
-    with pytest.raises(AnnotationError, match="at most 1 bad rows"):
+    with pytest.raises(AnnotationError, match="at most 1 bad row"):
         write(folder, [image("a", mask()), *bad], max_bad_rows=1, force=True)
     for none in ([], [image("a", mask("phone"))], bad):
         with pytest.raises(AnnotationError, match="at least one mask"):
@@ -246,7 +248,7 @@ def test_write_coco_never_writes_over_files_inputs_or_photos(folder):
 
 def arguments(folder, *words):
     parser = argparse.ArgumentParser()
-    source.add_source_arguments(parser, "ccp")
+    convert.add_source_arguments(parser, "ccp")
     (folder / "my.csv").write_text("name,category\nboots,shoe\n")
     common = ["--out", str(folder / "all.json"), "--map", str(folder / "my.csv")]
     return parser.parse_args([*common, *words])
@@ -254,27 +256,27 @@ def arguments(folder, *words):
 
 def test_run_source_prints_the_report(folder, capsys):
     args = arguments(folder, "--images", str(folder / "photos"))
-    code = source.run_source(
+    code = convert.run_source(
         args, [image("a", mask())], info={}, where="a.json", counts={"x y": 3}, licenses=[]
     )
     out = capsys.readouterr().out.splitlines()
     assert code == 0 and "note: 3 x y" in out
-    assert out[-1].startswith(f"{folder / 'all.json'}: 1 images, 1 masks")
+    assert out[-1].startswith(f"{folder / 'all.json'}: 1 image, 1 mask")
     assert json.loads((folder / "all.json").read_text())["licenses"] == []
 
 
 def test_run_source_without_photos_asks_for_them_or_takes_the_stated_sizes(folder):
     with pytest.raises(FashionError, match="--no-check-photos"):
-        source.run_source(arguments(folder), [], info={}, where="a.json")
+        convert.run_source(arguments(folder), [], info={}, where="a.json")
     args = arguments(folder, "--no-check-photos")
-    assert source.run_source(args, [image("a", mask())], info={}, where="a.json") == 0
+    assert convert.run_source(args, [image("a", mask())], info={}, where="a.json") == 0
 
 
 def test_run_source_keeps_the_users_table(folder):
     args = arguments(folder, "--no-check-photos", "--force")
     args.out = args.map
     with pytest.raises(FashionError, match="another file than the input"):
-        source.run_source(args, [image("a", mask())], info={}, where="a.json")
+        convert.run_source(args, [image("a", mask())], info={}, where="a.json")
 
 
 @pytest.mark.parametrize("crowds", [(1, 0), (0, 1)])
@@ -297,3 +299,14 @@ def test_write_coco_names_that_are_no_utf8_are_shown_or_bad_rows(folder):
     report, data = write(folder, images, check_photos=False, info={"source": "\udcff.json"})
     assert data["info"]["source"] == r"\udcff.json"
     assert report.bad.counts == {"image name": 1}
+
+
+def test_write_coco_photo_of_more_pixels_than_pillow_opens_is_a_bad_row(folder):
+    big = image("big.jpg", mask(), size_hw=(13_378, 13_378))
+    report, data = write(folder, [big, image("a.jpg", mask())], check_photos=False)
+    assert dict(report.bad.counts) == {"size": 1}
+    assert "at most 178,956,970 pixels expected, got height x width 13378 x 13378" in str(
+        report.bad.first["size"]
+    )
+    assert [entry["file_name"] for entry in data["images"]] == ["a.jpg"]
+    assert 13_377**2 < MOST_PIXELS == 2 * Image.MAX_IMAGE_PIXELS < 13_378**2

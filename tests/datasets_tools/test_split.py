@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets_tools import split, split_parts
+from fashion_mmdet import commands
 from fashion_mmdet.core.errors import FashionError
 
 NAMES = [f"{i:04}.jpg" for i in range(100)]
@@ -32,6 +33,10 @@ def coco_of(names: list[str]) -> dict:
             for k in range(2)
         ],
     }
+
+
+def main(words: list[str]) -> int:
+    return commands.main(["data", "split", *words])
 
 
 def save(path: Path, text: str) -> Path:
@@ -251,9 +256,9 @@ def test_main_fractions_then_lists_give_the_same_split(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
     groups = save(tmp_path / "groups.txt", "0001 0002 0003\n")
     drawn, listed = tmp_path / "drawn", tmp_path / "listed"
-    assert split.main([str(ann), "--fractions", "0.7", "0.1", "0.2", "--seed", "3",
-                       "--groups", str(groups), "--out", str(drawn)]) == 0
-    assert split.main([str(ann), "--lists", str(drawn), "--out", str(listed)]) == 0
+    assert main([str(ann), "--fractions", "0.7", "0.1", "0.2", "--seed", "3",
+                 "--groups", str(groups), "--out", str(drawn)]) == 0
+    assert main([str(ann), "--lists", str(drawn), "--out", str(listed)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "images: 70 train, 10 val, 20 test"
     for name in split.SPLITS:
         assert (drawn / f"{name}.json").read_bytes() == (listed / f"{name}.json").read_bytes()
@@ -269,7 +274,7 @@ def test_main_checks_the_groups_beside_the_lists(tmp_path: Path, capsys):
     save(tmp_path / "test.txt", "0001\n")
     save(tmp_path / "groups.txt", "0000 0001\n")
     arguments = [str(ann), "--lists", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert split.main(arguments) == 1
+    assert main(arguments) == 1
     assert "Move them together" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -278,16 +283,16 @@ def test_main_existing_split_needs_force(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:5])))
     save(tmp_path / "val.json", "old")
     arguments = [str(ann), "--fractions", "0.6", "0.2", "0.2", "--out", str(tmp_path)]
-    assert split.main(arguments) == 1
+    assert main(arguments) == 1
     assert (tmp_path / "val.json").read_text() == "old"
     assert not (tmp_path / "train.json").exists()
-    assert split.main([*arguments, "--force"]) == 0
+    assert main([*arguments, "--force"]) == 0
     assert json.loads((tmp_path / "val.json").read_text())["images"]
 
 
 def test_main_folder_without_lists_says_what_it_expects(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:2])))
-    assert split.main([str(ann), "--lists", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
+    assert main([str(ann), "--lists", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
     assert "train.txt, val.txt, test.txt" in capsys.readouterr().err
 
 
@@ -297,14 +302,14 @@ def test_main_folder_without_lists_says_what_it_expects(tmp_path: Path, capsys):
 def test_main_stratify_gives_each_part_its_share_and_says_so(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
     words = [str(ann), "--fractions", "0.8", "0.1", "0.1", "--seed", "3"]
-    assert split.main([*words, "--stratify", "--out", str(tmp_path / "s")]) == 0
+    assert main([*words, "--stratify", "--out", str(tmp_path / "s")]) == 0
     out = capsys.readouterr().out
     assert "shares of the classes: off by 0.0 pp on average" in out and "at random" not in out
     assert "--seed 3 --stratify\n" in (tmp_path / "s" / "val.txt").read_text()
     for name, count in (("train", 80), ("val", 10), ("test", 10)):
         names = split.read_list(tmp_path / "s" / f"{name}.txt")
         assert len(names) == count and sum(int(n[:4]) % 2 for n in names) == count // 2
-    assert split.main([*words, "--out", str(tmp_path / "r")]) == 0
+    assert main([*words, "--out", str(tmp_path / "r")]) == 0
     assert "drawn at random; --stratify" in capsys.readouterr().out
     drawn = split.read_lists(tmp_path / "r")
     assert drawn == split.make_lists(NAMES, (0.8, 0.1, 0.1), 3)
@@ -315,7 +320,7 @@ def test_main_folds_each_image_is_validated_once_and_groups_stay(tmp_path: Path,
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
     groups = save(tmp_path / "groups.txt", "0001 0002 0003 9999\n")
     words = [str(ann), "--folds", "4", *stratify, "--groups", str(groups), "--out", str(tmp_path)]
-    assert split.main(words) == 0
+    assert main(words) == 0
     folds = [split.read_lists(tmp_path / f"fold{k}") for k in range(4)]
     assert sorted(sum((fold["val"] for fold in folds), [])) == NAMES
     for fold in folds:
@@ -325,9 +330,9 @@ def test_main_folds_each_image_is_validated_once_and_groups_stay(tmp_path: Path,
     printed = capsys.readouterr().out
     assert "not in the annotation file: 1 (9999)" in printed
     assert "--lists" in printed and "fold0 --out FOLDER" in printed
-    assert split.main(words) == 1 and "Use --force" in capsys.readouterr().err
+    assert main(words) == 1 and "Use --force" in capsys.readouterr().err
     words[2] = "3"
-    assert split.main([*words, "--force"]) == 1
+    assert main([*words, "--force"]) == 1
     assert "found fold3 of an earlier one" in capsys.readouterr().err
 
 
@@ -341,11 +346,13 @@ def test_split_coco_other_spelling_of_a_file_name_is_the_same_image():
     assert parts["test"]["images"][0]["file_name"] == "a//1.jpg"
 
 
-def test_split_coco_leaves_out_what_the_whole_was_cached_from():
-    coco = {**coco_of(NAMES[:1]), "info": {"description": "made", "cached_from": {"sha256": ""}}}
-    parts, _ = split.split_coco(coco, {"train": ["0000"]})
-    assert parts["train"]["info"] == {"description": "made"}
-    assert "cached_from" in coco["info"]
+@pytest.mark.parametrize("how", [["--folds", "2"], ["--fractions", "0.5", "0.5", "0"]])
+def test_main_file_of_a_cache_is_refused(tmp_path: Path, how, capsys):
+    coco = {**coco_of(NAMES), "info": {"cached_from": {"annotations": "../all.json"}}}
+    ann = save(tmp_path / "train.json", json.dumps(coco))
+    assert main([str(ann), *how, "--out", str(tmp_path / "o")]) == 1
+    assert "got those of a cache" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_main_group_by_keeps_images_of_one_value_together(tmp_path: Path, capsys):
@@ -355,20 +362,20 @@ def test_main_group_by_keeps_images_of_one_value_together(tmp_path: Path, capsys
     ann = save(tmp_path / "all.json", json.dumps(coco))
     groups = save(tmp_path / "groups.txt", "0000 0095\n")
     words = [str(ann), "--fractions", "0.6", "0.2", "0.2", "--groups", str(groups)]
-    assert split.main([*words, "--out", str(tmp_path / "a")]) == 0
+    assert main([*words, "--out", str(tmp_path / "a")]) == 0
     assert "--group-by pair_id keeps those of one together" in capsys.readouterr().out
     for how in ([], ["--stratify"]):
         out = tmp_path / f"b{len(how)}"
-        assert split.main([*words, *how, "--group-by", "pair_id", "--out", str(out)]) == 0
+        assert main([*words, *how, "--group-by", "pair_id", "--out", str(out)]) == 0
         part_of = {n: part for part, names in split.read_lists(out).items() for n in names}
         for k in range(10):
             assert len({part_of[name] for name in NAMES[9 * k : 9 * k + 9]}) == 1
         assert part_of["0095.jpg"] == part_of["0008.jpg"]  # by 0000, of the same pair
         printed = capsys.readouterr().out
-        assert "10 images have no 'pair_id'" in printed
+        assert "10 images without 'pair_id', each on its own" in printed
         assert "groups: 10 of two photos and more, the largest of 10" in printed
     lists = ["--lists", str(tmp_path / "a"), "--group-by", "pair_id", "--out", str(tmp_path / "c")]
-    assert split.main([str(ann), *lists]) == 1
+    assert main([str(ann), *lists]) == 1
     assert "images of a group in one split expected" in capsys.readouterr().err
 
 
@@ -378,7 +385,7 @@ def test_main_group_larger_than_a_part_is_warned_of(tmp_path: Path, capsys):
         image["source"] = "a"
     ann = save(tmp_path / "all.json", json.dumps(coco))
     words = [str(ann), "--fractions", "0.8", "0.1", "0.1", "--group-by", "source"]
-    assert split.main([*words, "--out", str(tmp_path / "o")]) == 0
+    assert main([*words, "--out", str(tmp_path / "o")]) == 0
     assert "the largest group has 30 photos, more than all of val, test" in capsys.readouterr().out
 
 
@@ -398,7 +405,7 @@ def photo_set(folder: Path) -> tuple[Path, Path]:
 def test_main_images_near_duplicates_stay_together(tmp_path: Path, how, stratify, capsys):
     ann, photos = photo_set(tmp_path)
     words = [str(ann), *how, *stratify, "--images", str(photos), "--out", str(tmp_path / "o")]
-    assert split.main(words) == 0
+    assert main(words) == 0
     assert "copies and near-duplicates: 10" in capsys.readouterr().out
     folders = sorted((tmp_path / "o").glob("fold*")) or [tmp_path / "o"]
     for folder in folders:
@@ -413,13 +420,13 @@ def test_main_images_near_duplicate_across_lists_is_refused(tmp_path: Path, caps
     save(tmp_path / "test.txt", "0009\n")
     words = [str(ann), "--lists", str(tmp_path), "--images", str(photos), "--hashes",
              str(tmp_path / "h.json")]  # fmt: skip
-    assert split.main([*words, "--out", str(tmp_path / "o")]) == 1
+    assert main([*words, "--out", str(tmp_path / "o")]) == 1
     error = capsys.readouterr().err
-    assert "got 1 pairs in two: 0008.jpg  =  0009.jpg  (near-duplicate" in error
+    assert "got 1 pair in two: 0008.jpg  =  0009.jpg  (near-duplicate" in error
     assert not (tmp_path / "o").exists() and (tmp_path / "h.json").exists()
     save(tmp_path / "train.txt", "".join(f"{n}\n" for n in [*NAMES[:8], *NAMES[10:20]]))
     save(tmp_path / "test.txt", "0009\n0008.jpg\n")
-    assert split.main([*words, "--out", str(tmp_path / "o")]) == 0
+    assert main([*words, "--out", str(tmp_path / "o")]) == 0
 
 
 def test_main_images_copies_tied_by_a_photo_in_no_list_are_refused(tmp_path: Path, capsys):
@@ -429,7 +436,7 @@ def test_main_images_copies_tied_by_a_photo_in_no_list_are_refused(tmp_path: Pat
     save(tmp_path / "train.txt", "0001\n")
     save(tmp_path / "test.txt", "0002\n")
     words = [str(ann), "--lists", str(tmp_path), "--images", str(photos)]
-    assert split.main([*words, "--out", str(tmp_path / "o")]) == 1
+    assert main([*words, "--out", str(tmp_path / "o")]) == 1
     error = capsys.readouterr().err
     assert "0001.jpg in train, 0002.jpg in test" in error and "0000.jpg" in error
     assert not (tmp_path / "o").exists()
@@ -438,16 +445,16 @@ def test_main_images_copies_tied_by_a_photo_in_no_list_are_refused(tmp_path: Pat
 def test_main_report_compares_ten_seeds_of_both_ways(tmp_path: Path):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES)))
     words = [str(ann), "--fractions", "0.8", "0.1", "0.1", "--force", "--out", str(tmp_path / "o")]
-    assert split.main([*words, "--report", str(tmp_path / "r.json")]) == 0
+    assert main([*words, "--report", str(tmp_path / "r.json")]) == 0
     data = json.loads((tmp_path / "r.json").read_text())
     assert data["seeds"] == 10 and data["classes"].keys() == {"dress", "shoe"}
     random_off, stratified_off = (data["compared"][w]["mean off"] for w in ("random", "stratified"))
     assert stratified_off["mean"] == pytest.approx(0) and random_off["mean"] > 1
     assert random_off["min"] <= data["figures"]["mean off"] <= random_off["max"]
-    assert split.main([*words, "--report", str(tmp_path / "r.md")]) == 0
+    assert main([*words, "--report", str(tmp_path / "r.md")]) == 0
     assert "| class | photos | train (due 80.0 %)" in (tmp_path / "r.md").read_text()
     lists = [str(ann), "--lists", str(tmp_path / "o"), "--out", str(tmp_path / "p")]
-    assert split.main([*lists, "--report", str(tmp_path / "l.md")]) == 0
+    assert main([*lists, "--report", str(tmp_path / "l.md")]) == 0
     assert "of 10 seeds" not in (tmp_path / "l.md").read_text()
 
 
@@ -469,7 +476,7 @@ def test_main_wrong_use_is_one_line_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     save(Path("all.json"), json.dumps(coco_of(NAMES[:9])))
     save(Path("old.md"), "old")
-    assert split.main(["all.json", *words, "--out", "o"]) == 1
+    assert main(["all.json", *words, "--out", "o"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line
     assert sorted(p.name for p in Path().iterdir()) == ["all.json", "old.md"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -13,8 +12,8 @@ import pytest
 from PIL import Image
 
 from datasets_tools import stats
-from datasets_tools.report import exit_code
 from datasets_tools.stats import plots, style, summary, tables
+from fashion_mmdet.commands import main
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.errors import FashionError
 
@@ -53,9 +52,7 @@ def measured() -> tables.Measured:
 
 
 def run(*words: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    stats.add_arguments(parser)
-    return exit_code(stats.run, parser.parse_args([str(word) for word in words]))
+    return main(["data", "stats", *map(str, words)])
 
 
 def write(path: Path, coco: dict) -> Path:
@@ -296,8 +293,8 @@ def test_stats_name_that_is_no_utf8_is_shown_all_the_same(tmp_path, monkeypatch)
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
     assert run(path, "--split", path, "--out", tmp_path / "out") == 0
-    assert "caf\ufffd.json" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
-    assert list(json.loads((tmp_path / "out/stats.json").read_text())["splits"]) == ["caf\ufffd"]
+    assert r"caf\udce9.json" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert list(json.loads((tmp_path / "out/stats.json").read_text())["splits"]) == [r"caf\udce9"]
 
 
 @pytest.mark.parametrize(

@@ -158,8 +158,9 @@ def test_sample_command_keeps_all_instances_of_a_photo(path, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("words", [["filter"], ["sample", "--images", "2"]])
-def test_part_of_a_cache_leaves_out_what_the_whole_was_cached_from(path, tmp_path, words):
-    whole = {**COCO, "info": {"description": "é", "cached_from": {"annotations": "a.json"}}}
+def test_part_of_a_cache_is_refused_and_the_originals_named(path, tmp_path, words):
+    whole = {**COCO, "info": {"description": "é", "cached_from": {"annotations": "../a.json"}}}
     path.write_text(json.dumps(whole))
-    assert data.main([words[0], str(path), *words[1:], "--out", str(tmp_path / "o.json")]) == 0
-    assert read_coco(tmp_path / "o.json")["info"] == {"description": "é"}
+    with pytest.raises(FashionError, match=r"got those of a cache.* the part of \.\./a\.json"):
+        data.main([words[0], str(path), *words[1:], "--out", str(tmp_path / "o.json")])
+    assert not (tmp_path / "o.json").exists()

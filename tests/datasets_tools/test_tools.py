@@ -6,23 +6,18 @@ import ast
 import io
 import json
 import os
-import runpy
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from datasets_tools import make_demo, report, shoe_types, split
-from datasets_tools.sources import ccp, imaterialist
+from datasets_tools import report
+from fashion_mmdet.commands import main
 
 REPO = Path(__file__).resolve().parents[2]
 SOURCES = sorted((REPO / "datasets_tools").rglob("*.py"))
-TOOLS = [
-    ".".join(p.relative_to(REPO).with_suffix("").parts)
-    for p in SOURCES
-    if "\ndef main(" in p.read_text(encoding="utf-8")
-]
+CCP, IMATERIALIST = "convert ccp", "convert imaterialist2019"
 COCO = {
     "images": [{"id": 1, "file_name": "a.jpg", "height": 2, "width": 3}],
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1}],
@@ -35,36 +30,21 @@ def age(path: Path) -> None:
         os.utime(place, (time.time() - 7200,) * 2)
 
 
-def test_tools_are_all_found():
-    names = ["make_demo", "shoe_types", "sources.ccp", "sources.imaterialist", "split"]
-    assert TOOLS == [f"datasets_tools.{name}" for name in names]
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # runpy, of a module imported before
-@pytest.mark.parametrize("name", TOOLS)
-def test_tool_as_a_module_runs(name, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module(name, run_name="__main__")
-    assert stopped.value.code == 0
-    assert f"usage: python -m {name} " in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("tool", "words"),
     [
-        (ccp, ["gone", "--out", "x.json"]),
-        (imaterialist, ["t.csv", "--descriptions", "gone", "--images", ".", "--out", "x.json"]),
-        (make_demo, ["--out", "x", "--images", "0"]),
-        (make_demo, ["--out", "file/x", "--images", "1"]),  # an OSError
-        (shoe_types, ["gone", "gone.csv", "--out", "x.json"]),
-        (split, ["gone", "--fractions", "1", "0", "0", "--out", "x"]),
+        (CCP, ["gone", "--out", "x.json"]),
+        (IMATERIALIST, ["t.csv", "--descriptions", "gone", "--images", ".", "--out", "x.json"]),
+        ("make-demo", ["--out", "x", "--images", "0"]),
+        ("make-demo", ["--out", "file/x", "--images", "1"]),  # an OSError
+        ("shoe-types", ["gone", "gone.csv", "--out", "x.json"]),
+        ("split", ["gone", "--fractions", "1", "0", "0", "--out", "x"]),
     ],
 )
 def test_tool_fault_is_one_line(tool, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    assert tool.main(words) == 1
+    assert main(["data", *tool.split(), *words]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
 
@@ -72,16 +52,16 @@ def test_tool_fault_is_one_line(tool, words, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("tool", "words", "given"),
     [
-        (ccp, [".", "--out", "label_list.mat"], "label_list.mat"),
-        (ccp, [".", "--out", "photos/0001.jpg"], "photos/0001.jpg"),
-        (imaterialist, ["t.csv", "--descriptions", "d.json", "--no-check-photos", "--out",
+        (CCP, [".", "--out", "label_list.mat"], "label_list.mat"),
+        (CCP, [".", "--out", "photos/0001.jpg"], "photos/0001.jpg"),
+        (IMATERIALIST, ["t.csv", "--descriptions", "d.json", "--no-check-photos", "--out",
                         "t.csv"], "t.csv"),
-        (imaterialist, ["t.csv", "--descriptions", "d.json", "--no-check-photos", "--out",
+        (IMATERIALIST, ["t.csv", "--descriptions", "d.json", "--no-check-photos", "--out",
                         "link.json"], "d.json"),
-        (shoe_types, ["train.json", "t.csv", "--out", "t.csv"], "t.csv"),
-        (split, ["train.json", "--fractions", "1", "0", "0", "--out", "."], "train.json"),
-        (split, ["all.json", "--lists", ".", "--out", "."], "test.txt"),
-        (split, ["all.json", "--fractions", "1", "0", "0", "--groups", "val.txt", "--out", "."],
+        ("shoe-types", ["train.json", "t.csv", "--out", "t.csv"], "t.csv"),
+        ("split", ["train.json", "--fractions", "1", "0", "0", "--out", "."], "train.json"),
+        ("split", ["all.json", "--lists", ".", "--out", "."], "test.txt"),
+        ("split", ["all.json", "--fractions", "1", "0", "0", "--groups", "val.txt", "--out", "."],
          "val.txt"),
     ],
 )  # fmt: skip
@@ -94,7 +74,7 @@ def test_tool_with_force_keeps_its_input(tool, words, given, tmp_path, monkeypat
     Path(given).write_text(Path(given).read_text() if Path(given).exists() else "a\n")
     Path("link.json").symlink_to("d.json")
     before = {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()}
-    assert tool.main([*words, "--force"]) == 1
+    assert main(["data", *tool.split(), *words, "--force"]) == 1
     assert "another file than the input expected" in capsys.readouterr().err
     assert {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()} == before
 
@@ -102,11 +82,11 @@ def test_tool_with_force_keeps_its_input(tool, words, given, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("tool", "words", "target"),
     [
-        (ccp, ["gone", "--out", "x.json"], "x.json"),
-        (imaterialist, ["t.csv", "--descriptions", "d", "--no-check-photos", "--out", "x.json"],
+        (CCP, ["gone", "--out", "x.json"], "x.json"),
+        (IMATERIALIST, ["t.csv", "--descriptions", "d", "--no-check-photos", "--out", "x.json"],
          "x.json"),
-        (shoe_types, ["gone", "t.csv", "--out", "x.json"], "x.json"),
-        (split, ["gone", "--fractions", "1", "0", "0", "--out", "."], "val.txt"),
+        ("shoe-types", ["gone", "t.csv", "--out", "x.json"], "x.json"),
+        ("split", ["gone", "--fractions", "1", "0", "0", "--out", "."], "val.txt"),
     ],
 )  # fmt: skip
 def test_tool_removes_its_stale_leftover_and_says_so(
@@ -117,7 +97,7 @@ def test_tool_removes_its_stale_leftover_and_says_so(
     for path in (stale, fresh):
         path.write_text("half")
     age(stale)
-    tool.main(words)
+    main(["data", *tool.split(), *words])
     assert not stale.exists() and fresh.exists()
     assert f"{stale}, the leftover of a killed run" in capsys.readouterr().err
 
@@ -129,9 +109,15 @@ def test_make_demo_removes_its_stale_folder_and_no_other(tmp_path, capsys):
         (part / content / "1.jpg").touch()
         age(part)
     words = ["--out", str(tmp_path / "set"), "--images", "1", "--size", "64", "96"]
-    assert make_demo.main(words) == 0
+    assert main(["data", "make-demo", *words]) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == [".set.foreign0.part", "set"]
     assert "stale_00" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_tool_starts_as_a_command_of_fashion_alone(path):
+    text = path.read_text(encoding="utf-8")
+    assert "\nif __name__" not in text and "python -m datasets_tools" not in text
 
 
 def test_say_characters_that_the_output_lacks_are_escaped(monkeypatch):
@@ -149,4 +135,4 @@ def test_tool_prints_to_stdout_through_say_alone(path):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
     ]  # fmt: skip
     plain = [call for call in calls if not any(k.arg == "file" for k in call.keywords)]
-    assert len(plain) == (path.stem == "report")
+    assert len(plain) == (path == REPO / "datasets_tools/report.py")

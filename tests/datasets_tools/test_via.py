@@ -92,7 +92,7 @@ def test_via_shape_that_is_no_mask_is_a_bad_row(folder, capsys, kind):
 )  # fmt: skip
 def test_via_broken_region_is_a_bad_row(folder, capsys, broken, kind):
     assert len(converted(save(folder, [region("shoe"), broken]))["annotations"]) == 1
-    assert f"skipped 1 bad rows: 1 {kind}" in capsys.readouterr().out
+    assert f"skipped 1 bad row: 1 {kind}" in capsys.readouterr().out
 
 
 def test_via_ticked_boxes_are_refused(folder):

@@ -164,6 +164,15 @@ def test_convert_label_file_without_photo_or_text_is_a_bad_row(root: Path, capsy
     assert "skipped (unreadable): train/a.txt: " in error
 
 
+def test_convert_photos_without_a_text_file_are_counted(root: Path, capsys):
+    converted(root)
+    assert "without a text file" not in capsys.readouterr().out
+    for name in ("train/c.jpg", "val/a.JPG", "d.png", "readme.md"):
+        (root / "images" / name).touch()
+    converted(root, "--force")
+    assert "note: 3 photos without a text file: not in the set" in capsys.readouterr().out
+
+
 def test_convert_other_files_are_counted(root: Path, capsys):
     (root / "labels" / "train.cache").touch()
     converted(root)
