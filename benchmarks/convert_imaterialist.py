@@ -201,6 +201,7 @@ def main() -> None:
         f"| converting it | {whole:.0f} s, {1e3 * whole / args.masks:.3f} ms a mask, "
         f"{whole / floor:.1f} x reading |"
     )
+    print(f"| the COCO file it writes | {(args.out / 'all.json').stat().st_size / 1e9:.2f} GB |")
     print(f"| its peak memory, all processes | {peak:.0f} MB |")
     print(
         f"| checking the annotations (`fashion data check`) | {check_s:.0f} s, "
