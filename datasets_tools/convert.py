@@ -10,8 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from datasets_tools.category_map import CategoryTable, add_map_arguments
-from datasets_tools.photos import PhotoFinder, has_suffix
+from datasets_tools.category_map import CategoryTable, add_map_arguments, table_of
+from datasets_tools.folders import require_json
+from datasets_tools.photos import PhotoFinder
 from datasets_tools.report import (
     BadRow,
     BadRows,
@@ -24,7 +25,7 @@ from datasets_tools.source import Converter, SourceImage, count_lines
 from fashion_mmdet.core import ontology
 from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import AnnotationError, FashionError
-from fashion_mmdet.core.files import refuse_overwrite, refuse_own_input, shown
+from fashion_mmdet.core.files import refuse_overwrite, refuse_own_input, require_writable, shown
 
 
 def write_coco(
@@ -69,11 +70,10 @@ def write_coco(
 
     Raises:
         FashionError: for too many bad rows, no good one, a name that the table lacks, or an
-            ``out_path`` that exists or is an input.
+            ``out_path`` that exists, is an input or does not end in ``.json``.
     """
     refuse_own_input(out_path, *inputs)
-    if has_suffix(os.fspath(out_path)):  # it might be one of the photos
-        raise FashionError(f"{out_path}: a .json file to write expected, got the name of a photo.")
+    require_json(out_path)
     refuse_overwrite(out_path, force)
     # Names of files are in it, and a system may give them any bytes.
     info = {key: shown(value) if isinstance(value, str) else value for key, value in info.items()}
@@ -121,6 +121,32 @@ def add_source_arguments(parser: argparse.ArgumentParser, table: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite --out")
 
 
+def check_out(args: argparse.Namespace) -> None:
+    """Refuse an ``--out`` that :func:`run_source` would, before much is read."""
+    require_json(args.out)
+    refuse_overwrite(args.out, args.force)
+    require_writable(args.out)
+
+
+def refuse_other_export(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that an annotation tool exported, but not as JSON, and say how it does.
+
+    Raises:
+        FashionError: for a name in .csv, .xml or .zip.
+    """
+    suffix = Path(path).suffix.lower()
+    hint = _OTHER_EXPORTS.get(suffix)
+    if hint:
+        raise FashionError(f"{path}: a JSON file expected, got a {suffix} file. {hint}")
+
+
+_OTHER_EXPORTS = {
+    ".csv": "Export as JSON (VIA: Annotation > Export Annotations (as json)).",
+    ".xml": "Export as COCO 1.0 (CVAT: Export task dataset), which is JSON.",
+    ".zip": "Unpack it and give the JSON file in it.",
+}
+
+
 def run_source(
     args: argparse.Namespace,
     images: Iterable[SourceImage | BadRow],
@@ -143,12 +169,12 @@ def run_source(
     sweep(args.out)
     report = write_coco(
         images,
-        CategoryTable.read(args.map),
+        table_of(args),
         args.out,
         images_dir=args.images,
         info=info,
         where=where,
-        inputs=(*inputs, args.map),
+        inputs=(*inputs, args.map, args.map_add or args.map),
         counts=counts,
         max_bad_rows=args.max_bad_rows,
         check_photos=args.check_photos,

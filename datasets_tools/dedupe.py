@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from datasets_tools.folders import absent_photos
 from datasets_tools.name_lists import connected, write_groups
 from datasets_tools.near_photos import (
     MAX_DISTANCE,
@@ -32,6 +33,12 @@ from datasets_tools.report import BadRows, add_max_bad_rows, counted, say, sweep
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input, shown
+
+#: What to do where a set's photos are not in its folder.
+_ADVICE = (
+    "Give the folder that its file names start from; where the sets have folders of their own, "
+    "give --images once for each file, in their order."
+)
 
 
 def write_table(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> None:
@@ -112,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         _set_names(args.annotations), args.annotations, folders, strict=True
     ):
         names = [image["file_name"] for image in read_coco(path)["images"]]
+        absent_photos(folder, names, path, _ADVICE)
         hashes = hash_photos(folder, names, bad, args.hashes, progress=True)
         photos |= photos_of(set_name, folder, hashes)
     pairs = find_pairs(photos, args.max_distance, progress=True)

@@ -24,12 +24,12 @@ from typing import Any
 from tqdm import tqdm
 
 from datasets_tools.attributes import attribute_table
+from datasets_tools.cached import read_originals
 from datasets_tools.ontology_ids import ontology_ids
 from datasets_tools.photos import has_suffix
 from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, counted, say, sweep
 from datasets_tools.sources.imaterialist import COLUMNS
 from fashion_mmdet.core import ontology, rle
-from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import atomic_open_many, refuse_overwrite, refuse_own_input
 
@@ -50,7 +50,7 @@ class ExportReport:
         yield from self.bad.summary()
         for what, count in self.counts.items():
             if count:
-                yield f"note: {count:,} {what}"
+                yield f"note: {what}: {count:,}"
 
 
 def export_imaterialist(
@@ -86,7 +86,7 @@ def export_imaterialist(
     for path in (out_path, descriptions_path):
         refuse_own_input(path, coco_path)
         refuse_overwrite(path, force)
-    coco = read_coco(coco_path)
+    coco = read_originals(coco_path)
     where = str(coco_path)
     exporter = _Exporter(coco, where)
     report = ExportReport(0, 0, BadRows(max_bad_rows, where))
@@ -99,7 +99,7 @@ def export_imaterialist(
         hidden = None if progress else True  # None: hidden unless stderr is a terminal
         for annotation in tqdm(coco["annotations"], unit="mask", disable=hidden):
             if annotation.get("iscrowd"):
-                report.counts["regions of many instances (iscrowd): left out"] += 1
+                report.counts["regions of many instances (iscrowd) left out"] += 1
                 continue
             try:
                 writer.writerow(exporter.row(annotation))
@@ -115,7 +115,7 @@ def export_imaterialist(
             )
     report.n_images = len(image_ids)
     report.counts["polygons left out of masks that have others"] = exporter.n_polygons_left_out
-    report.counts["images without a row: left out"] = len(coco["images"]) - len(image_ids)
+    report.counts["images left out, without a row"] = len(coco["images"]) - len(image_ids)
     return report
 
 
@@ -157,9 +157,11 @@ class _Exporter:
 
     def _ids_of(self, annotation: dict[str, Any], where: str) -> list[int]:
         ids = annotation.get("attribute_ids", [])
-        unknown = ids if not isinstance(ids, list) else [
-            i for i in ids if type(i) is not int or i not in self._attribute_ids
-        ]
+        unknown = (
+            ids
+            if not isinstance(ids, list)
+            else [i for i in ids if type(i) is not int or i not in self._attribute_ids]
+        )
         if unknown or not isinstance(ids, list):
             raise AnnotationError(
                 f"{where}: numbers of the file's table 'attributes' as attribute_ids expected, got "

@@ -3,10 +3,13 @@
     fashion data export yolo-seg train.json val.json --images data/ccp/photos --out data/ccp-yolo
 
 The set (https://docs.ultralytics.com/datasets/segment/) is ``data.yaml``, with the 49 names and
-the folders of train, val and test; ``images/<split>/``, links to the photos; and
-``labels/<split>/``, a text file a photo with a line an instance: class number (from 0, the
-ontology's id) and ``x y x y ...`` in shares of width and height. A slash in a photo's name becomes
-``__``, since Ultralytics finds labels by the folder's name.
+the folders of train, val and test; ``images/<split>/``, the photos; and ``labels/<split>/``, a
+text file a photo with a line an instance: class number (from 0, the ontology's id) and
+``x y x y ...`` in shares of width and height. A slash in a photo's name becomes ``__``, since
+Ultralytics finds labels by the folder's name.
+
+The photos are links to whole paths of this machine, which take no room and lead nowhere on
+another; ``--photos copy`` makes a set that can be packed and moved.
 
 A line is one polygon, so parts and holes are joined to it by bridges (:mod:`.outlines`), as
 Ultralytics' own converter joins parts. Points are the *centres* of border pixels: filled as
@@ -29,14 +32,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from datasets_tools.cached import read_originals
+from datasets_tools.folders import refuse_json_folder
 from datasets_tools.ontology_ids import ontology_ids
 from datasets_tools.outlines import filled, outline
 from datasets_tools.photos import PhotoFinder
 from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, say, sweep
-from datasets_tools.split import SPLITS
-from datasets_tools.yolo_folder import CONTENT, check_out, data_yaml
+from datasets_tools.yolo_folder import (
+    CONTENT,
+    check_out,
+    data_yaml,
+    refuse_among_photos,
+    split_paths,
+)
 from fashion_mmdet.core import rle
-from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import inside
 
@@ -62,7 +71,7 @@ class YoloReport:
         yield from self.bad.summary()
         for what, count in sorted(self.counts.items()):
             if count:
-                yield f"note: {count:,} {what}"
+                yield f"note: {what}: {count:,}"
         ious = np.array(self.ious)
         yield (
             f"masks against their lines, filled: mean IoU {ious.mean():.5f}, least "
@@ -71,7 +80,10 @@ class YoloReport:
         )
         if "val" not in self.n_images:
             yield "note: no val.json given; Ultralytics asks for one (fashion data split)"
-        yield "images: " + ", ".join(f"{n:,} {split}" for split, n in self.n_images.items())
+
+    def total(self) -> str:
+        """Return the images of each split in one line."""
+        return "images: " + ", ".join(f"{n:,} {split}" for split, n in self.n_images.items())
 
 
 def export_yolo(
@@ -79,6 +91,7 @@ def export_yolo(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    photos: str = "link",
     max_bad_rows: int = 100,
     force: bool = False,
     progress: bool = False,
@@ -88,8 +101,9 @@ def export_yolo(
     Args:
         coco_paths: ``train.json``, ``val.json``, ``test.json``, or one file of any name, which
             becomes ``train``.
-        images_dir: the folder of the photos; links lead there.
+        images_dir: the folder of the photos.
         out: the folder to make.
+        photos: ``"link"`` to link the photos by their whole paths, ``"copy"`` to copy them.
         max_bad_rows: how many masks and photos that cannot be used are skipped; one more stops.
         force: replace ``out``, if it is an earlier export.
         progress: show a progress bar where stderr is a terminal.
@@ -99,9 +113,10 @@ def export_yolo(
             ``out`` that is in the way.
     """
     out = Path(out)
-    paths = _splits(coco_paths)
+    paths = split_paths(coco_paths)
     check_out(out, force, [images_dir, *coco_paths], paths)
     finder = PhotoFinder(images_dir)
+    refuse_among_photos(out, images_dir)
     report = YoloReport(BadRows(max_bad_rows, ", ".join(map(str, coco_paths))))
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
@@ -110,7 +125,8 @@ def export_yolo(
         os.umask(umask)
         part.chmod(0o777 & ~umask)  # mkdtemp makes folders of mode 0700
         for split, path in paths.items():
-            _Exporter(path, split, part, Path(images_dir), finder, report).write(progress)
+            exporter = _Exporter(path, split, part, Path(images_dir), finder, report, photos)
+            exporter.write(progress)
         (part / "data.yaml").write_text(data_yaml(paths), encoding="utf-8")
         if not report.ious:
             raise AnnotationError(
@@ -138,16 +154,18 @@ class _Exporter:
         images_dir: Path,
         finder: PhotoFinder,
         report: YoloReport,
+        photos: str,
     ) -> None:
+        self._copies = photos == "copy"
         self._path, self._split, self._report = path, split, report
         self._images_dir, self._finder = images_dir.resolve(), finder
-        self._links, self._labels = part / "images" / split, part / "labels" / split
+        self._photos, self._labels = part / "images" / split, part / "labels" / split
         self._names: dict[str, str] = {}
-        for folder in (self._links, self._labels):
+        for folder in (self._photos, self._labels):
             folder.mkdir(parents=True)
 
     def write(self, progress: bool) -> None:
-        coco = read_coco(self._path)
+        coco = read_originals(self._path)
         class_ids = ontology_ids(coco, str(self._path))
         annotations_of: dict[int, list[dict[str, Any]]] = {}
         for annotation in coco["annotations"]:
@@ -162,7 +180,7 @@ class _Exporter:
             lines = list(self._lines(image, annotations_of.get(image["id"], []), class_ids))
             if not lines:
                 # Without labels it would be trained on as a photo of background alone.
-                self._report.counts["images left out: no mask"] += 1
+                self._report.counts["images left out, without a mask"] += 1
                 continue
             self._write(image, name, lines)
 
@@ -180,7 +198,7 @@ class _Exporter:
     ) -> Iterator[str]:
         for annotation in annotations:
             if annotation.get("iscrowd"):
-                self._report.counts["regions of many instances (iscrowd): left out"] += 1
+                self._report.counts["regions of many instances (iscrowd) left out"] += 1
                 continue
             try:
                 line, iou = self._line(annotation, image)
@@ -216,34 +234,30 @@ class _Exporter:
         flat = name.replace("\\", "/").replace("/", "__")
         stem = os.path.splitext(flat)[0]
         first = self._names.setdefault(stem.lower(), name)
-        if first != name or (self._links / flat).is_symlink():
+        if first != name or os.path.lexists(self._photos / flat):
             raise AnnotationError(
                 f"{self._path}: image {image['id']}: one photo for a label file expected, got "
                 f"{first!r} and {name!r}, which would both have {stem}.txt. Rename one."
             )
-        try:
-            (self._links / flat).symlink_to(self._images_dir / name)
-        except OSError as error:
-            raise FashionError(
-                f"{self._links / flat}: a link to {self._images_dir / name} could not be made "
-                f"({error}). Write to a disk that allows links."
-            ) from None
+        self._put_photo(self._images_dir / name, self._photos / flat)
         (self._labels / f"{stem}.txt").write_text("".join(lines), encoding="ascii")
         self._report.n_images[self._split] += 1
 
-
-def _splits(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Path]:
-    if len(paths) == 1 and Path(paths[0]).stem not in SPLITS:
-        return {SPLITS[0]: Path(paths[0])}
-    found: dict[str, Path] = {}
-    for path in map(Path, paths):
-        if path.stem not in SPLITS or path.stem in found:
-            raise FashionError(
-                f"{path}: one file each of {', '.join(f'{s}.json' for s in SPLITS)}, or a single "
-                "one of another name, expected, got another. Make them with fashion data split."
+    def _put_photo(self, photo: Path, place: Path) -> None:
+        try:
+            if self._copies:
+                shutil.copyfile(photo, place)
+            else:
+                place.symlink_to(photo)
+        except OSError as error:
+            what, advice = (
+                ("copy", "Is the disk full?")
+                if self._copies
+                else ("link", "Write to a disk that allows links, or pass --photos copy.")
             )
-        found[path.stem] = path
-    return {split: found[split] for split in SPLITS if split in found}
+            raise FashionError(
+                f"{place}: a {what} of {photo} expected, got: {error.strerror}. {advice}"
+            ) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -253,21 +267,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--images", required=True, metavar="DIR", help="the folder of the photos")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument(
+        "--photos",
+        choices=("link", "copy"),
+        default="link",
+        help="link the photos by their whole paths, for this machine alone, or copy them, for a "
+        "set to pack and move (default: link)",
+    )
     add_max_bad_rows(parser)
     parser.add_argument("--force", action="store_true", help="replace an earlier export")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export as ``args`` say and print the report; return the exit code."""
+    refuse_json_folder(args.out)
     sweep(args.out, folder_of=CONTENT)
     report = export_yolo(
         args.annotations,
         args.images,
         args.out,
+        photos=args.photos,
         max_bad_rows=args.max_bad_rows,
         force=args.force,
         progress=True,
     )
     for line in report.lines():
         say(line)
+    if args.photos == "link":
+        say(
+            f"photos: links to {os.path.realpath(args.images)}, which lead nowhere on another "
+            "machine; --photos copy makes a set to pack and move"
+        )
+    say(f"{args.out}: {report.total()}")
     return 0

@@ -28,11 +28,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets_tools.cached import refuse_cached
-from datasets_tools.merge_parts import Part, read_parts
+from datasets_tools.folders import require_json
+from datasets_tools.merge_parts import Part, n_absent, read_parts
 from datasets_tools.merge_report import JOINED, MergeReport, photos_lines
 from datasets_tools.merge_tables import licence_ids, own_tables
 from datasets_tools.ontology_ids import ontology_ids
-from datasets_tools.report import say, sweep
+from datasets_tools.report import counted, say, sweep
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.coco_writer import CocoWriter
@@ -65,8 +66,8 @@ def merge(
 
     Raises:
         FashionError: for a category that is none of the 49 and has annotations, a photo name
-            that two parts have (see ``join``) or one has twice, one photo of two sizes, or the
-            file of a cache.
+            that two parts have (see ``join``) or one has twice, one photo of two sizes, a known
+            folder without most of its part's photos, or the file of a cache.
     """
     refuse_own_input(out_path, *(part.path for part in parts))
     refuse_overwrite(out_path, force)
@@ -75,7 +76,8 @@ def merge(
         refuse_cached(coco, str(part.path))
     licences: list[dict[str, Any]] = []
     info = {
-        "description": f"{len(parts)} sets on 49 fashion categories, merged by fashion-mmdet",
+        "description": f"{counted(len(parts), 'set')} on 49 fashion categories, merged by "
+        "fashion-mmdet",
         "sources": [
             {"name": part.name, "file": shown(part.path.name), "info": coco.get("info")}
             for part, coco in zip(parts, cocos, strict=True)
@@ -84,6 +86,10 @@ def merge(
     merger = _Merger(join)
     for part, coco in zip(parts, cocos, strict=True):
         merger.add_images(part, coco["images"], licence_ids(coco, licences))
+    for part, coco in zip(parts, cocos, strict=True):
+        merger.report.counts[f"photos of {part.name} that are not in {part.images_dir}"] += (
+            n_absent(part, coco["images"], parts)
+        )
     extra = own_tables(parts, cocos) | ({"licenses": licences} if licences else {})
     with CocoWriter(out_path, ontology.coco_categories(), info, extra) as writer:
         for part, coco in zip(parts, cocos, strict=True):
@@ -165,7 +171,7 @@ class _Merger:
             raise AnnotationError(
                 f"{where}: each file name once expected, got {name!r} twice. Merge the entries."
             )
-        if not self._join and not (part.is_known and first.is_known):
+        if not self._join and not (part.images_dir and first.images_dir):
             raise AnnotationError(
                 f"{where}: a file name that no other file has expected, got {name!r}, which "
                 f"{first.path} has too. Give the folders with --images and --root, keep the names "
@@ -189,10 +195,10 @@ class _Merger:
             category_id = category_ids[annotation["category_id"]]
             where = f"{part.path}: annotations[{index}] (id {annotation['id']})"
             if not annotation.get("segmentation"):
-                self.report.counts["annotations without a mask: left out"] += 1
+                self.report.counts["annotations left out, without a mask"] += 1
                 continue
             if len(entry.parts) > 1 and not _is_new(entry, annotation, category_id, where):
-                self.report.counts["masks that several files have: written once"] += 1
+                self.report.counts["masks that several files have, written once"] += 1
                 continue
             own = {"source_id": annotation["id"], **annotation, "source": _source(part, annotation)}
             own.pop("annotation_id", None)  # as _FORMER_IDS of an image
@@ -263,6 +269,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge as ``args`` say and print the table; return the exit code."""
+    require_json(args.out)
     sweep(args.out)
     parts = read_parts(args.files, args.images, args.root, args.prefix)
     report = merge(parts, args.out, join=args.join, force=args.force)

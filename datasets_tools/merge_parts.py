@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from datasets_tools.folders import absent_photos
 from fashion_mmdet.core.errors import FashionError, did_you_mean
-from fashion_mmdet.core.files import shown
+from fashion_mmdet.core.files import looked_up_from, shown
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # no path, not only dots
 
@@ -22,13 +24,13 @@ class Part:
         name: what its images and annotations will have as ``source``.
         path: the file.
         folder: what goes before its file names, ``""`` or a relative path.
-        is_known: whether ``folder`` is where the photos are, so that one name is one photo.
+        images_dir: the folder of the photos itself; None where it is not known.
     """
 
     name: str
     path: Path
     folder: str = ""
-    is_known: bool = False
+    images_dir: Path | None = None
 
 
 def read_parts(
@@ -59,7 +61,7 @@ def read_parts(
                 f"in mine={path}."
             )
         paths[name] = Path(path)
-    folders = {}
+    folders: dict[str, tuple[str, Path]] = {}
     for text in images:
         name, folder = _named(text, text)
         if name not in paths:
@@ -67,17 +69,39 @@ def read_parts(
                 f"--images {text}: NAME=DIR with a name of {', '.join(paths)} expected, got "
                 f"{name!r}.{did_you_mean(name, paths)}"
             )
-        folders[name] = _below(folder, root or "", text)
+        folders[name] = _below(folder, root or "", text), Path(folder)
     missing = [name for name in paths if name not in folders]
     if images and missing:
         raise FashionError(
             f"--images: a folder for every file expected, got none for {', '.join(missing)}. Add "
             f"--images {missing[0]}=DIR."
         )
-    return [
-        Part(name, path, folders.get(name, name if prefix else ""), name in folders)
-        for name, path in paths.items()
-    ]
+    unknown = {name: (name if prefix else "", None) for name in paths}
+    return [Part(name, path, *(unknown | folders)[name]) for name, path in paths.items()]
+
+
+def n_absent(part: Part, images: Sequence[Mapping[str, Any]], parts: Sequence[Part]) -> int:
+    """Return how many photos of ``part`` are not in its folder, 0 where the folder is not known.
+
+    Args:
+        part: the file.
+        images: its ``images`` list.
+        parts: all files of the merge; one in whose folder the photos are is named.
+
+    Raises:
+        FashionError: if most of them are missing.
+    """
+    if part.images_dir is None or not images:
+        return 0
+    first = images[0]["file_name"]
+    others = [p.name for p in parts if p.images_dir and (p.images_dir / first).is_file()]
+    advice = (
+        f"{first} is in the folder given for {others[0]}: were two swapped?"
+        if others and part.name not in others
+        else f"Give the folder that its file names start from: --images {part.name}=DIR."
+    )
+    names = [image["file_name"] for image in images]
+    return len(absent_photos(part.images_dir, names, part.path, advice))
 
 
 def _named(text: str, where: str) -> tuple[str, str]:
@@ -92,7 +116,10 @@ def _named(text: str, where: str) -> tuple[str, str]:
 def _below(folder: str, root: str, where: str) -> str:
     """Return ``folder`` relative to ``root``, by name: links in the root may lead anywhere."""
     if not Path(folder).is_dir():
-        raise FashionError(f"--images {where}: a folder of photos expected, found none.")
+        raise FashionError(
+            f"--images {where}: a folder of photos expected, found none. Check the path."
+            f"{looked_up_from(folder)}"
+        )
     relative = os.path.relpath(os.path.abspath(folder), os.path.abspath(root))
     if relative.split(os.sep)[0] == os.pardir:
         raise FashionError(

@@ -12,7 +12,7 @@ from datasets_tools.merge_parts import Part
 from datasets_tools.report import counted
 
 #: What :attr:`MergeReport.counts` calls photos that several files have.
-JOINED = "photos that several files have: joined"
+JOINED = "photos that several files have, joined"
 
 
 @dataclass
@@ -38,7 +38,7 @@ class MergeReport:
         for name, n in self.n_per_category.items():
             yield f"  {name:38}" + "".join(f" {n[source]:12,}" for source in names)
         for what, count in sorted((+self.counts).items()):
-            yield f"note: {count:,} {what}"
+            yield f"note: {what}: {count:,}"
         for name in names:
             yield (
                 f"{name}: {counted(self.n_images[name], 'image')}, "
@@ -80,7 +80,12 @@ def photos_lines(
         prefix += "/"
     else:
         folders = ", ".join(f"{part.folder}/" for part in parts if part.folder)
-        what = f"one that holds, or links, {folders}" if folders else "one with the photos of all"
-        yield f"photos: file names start from a folder that is yet to be made: {what}"
+        if folders:
+            what = f"a folder that is yet to be made: one that holds, or links, {folders}"
+        elif len(parts) > 1:
+            what = "a folder that is yet to be made: one with the photos of all"
+        else:
+            what = f"the folder that those of {parts[0].path} start from"
+        yield f"photos: file names start from {what}"
         prefix = "FOLDER/"
     yield f'in a config: data_root="{named}", data_prefix=dict(img="{prefix}")'

@@ -1,8 +1,8 @@
 """Lists and groups of photos as text files, and the units that a draw may not part.
 
 A list holds one file name or stem a line, blanks and ``#`` within it included; a group file holds
-one group a line, names parted by spaces, or by tabs where names hold spaces. A line that begins
-with ``#`` is a comment in both; before a name that does, write ``\\``.
+one group a line, names parted by tabs, as we write it, or, in a line without any, by spaces. A
+line that begins with ``#`` is a comment in both; before a name that does, write ``\\``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,20 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
 
 
 def read_groups(path: str | os.PathLike[str]) -> list[list[str]]:
-    """Read one group a line: names parted by spaces, or by tabs where the line has one."""
+    """Read one group a line: names parted by spaces, or by tabs where the line has one.
+
+    Raises:
+        FashionError: for a table with commas, such as the pairs that ``dedupe --table`` writes.
+    """
+    lines = _lines(path)
+    if Path(path).suffix.lower() == ".csv" or (lines and "file_name_1," in lines[0]):
+        raise FashionError(
+            f"{path}: a group file, names parted by tabs or spaces, expected, got a table with "
+            "commas. Give the file that fashion data dedupe writes as --out."
+        )
     return [
         [name for name in line.split("\t") if name] if "\t" in line else line.split()
-        for line in _lines(path)
+        for line in lines
     ]
 
 
@@ -72,8 +82,7 @@ def write_groups(
             raise AnnotationError(
                 f"groups: file names without tabs expected, got {list(group)!r}. Rename the photo."
             )
-        one_word = all(len(name.split()) == 1 and name == name.strip() for name in group)
-        lines.append(line_of((" " if one_word else "\t").join(group)))
+        lines.append(line_of("\t".join(group)))
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -103,6 +112,7 @@ class NameIndex:
         self._of_stem: dict[str, list[str]] = {}
         for plain, name in self._of_name.items():
             self._of_stem.setdefault(os.path.splitext(plain)[0], []).append(name)
+        self._of_tail: dict[str, str] | None = None
 
     def find(self, name: str) -> str | None:
         """Return the file name that ``name`` means, or None."""
@@ -119,6 +129,31 @@ class NameIndex:
                 f"{' and '.join(found)}. Write the file name with its ending."
             )
         return found[0] if found else None
+
+    def elsewhere(self, name: str) -> str | None:
+        """Return the file name that is ``name`` but for folders before it, or None.
+
+        To be asked of a name that :meth:`find` does not find: ``a/0002.jpg`` is ``0002.jpg`` of a
+        set that was merged since, or ``0002.jpg`` is ``a/0002.jpg`` of one that was not.
+        """
+        if self._of_tail is None:
+            self._of_tail = {
+                tail: names[0] for stem, names in self._of_stem.items() for tail in _tails(stem)
+            }
+        plain = posixpath.normpath(name)
+        for stem in (plain, os.path.splitext(plain)[0]):
+            if stem in self._of_tail:
+                return self._of_tail[stem]
+            for tail in _tails(stem):
+                if tail in self._of_stem:
+                    return self._of_stem[tail][0]
+        return None
+
+
+def _tails(name: str) -> list[str]:
+    """Return ``name`` without its first folder, without its first two, ...: the longest first."""
+    parts = name.split("/")
+    return ["/".join(parts[k:]) for k in range(1, len(parts))]
 
 
 def units_of(index: NameIndex, groups: Iterable[Sequence[str]]) -> list[list[str]]:

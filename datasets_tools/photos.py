@@ -13,6 +13,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.files import looked_up_from
 
 #: Suffixes of photos, in the order of preference where one name has several.
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -110,11 +111,15 @@ class PhotoFinder:
 
     def __init__(self, root: str | os.PathLike[str] | None) -> None:
         if root is None or not Path(root).is_dir():
+            is_file = root is not None and Path(root).exists()
             raise FashionError(
-                f"{root}: the folder of the photos expected, found none. Check the path."
+                f"{root}: the folder of the photos expected, found "
+                f"{'a file' if is_file else 'none'}. Check the path."
+                f"{'' if root is None else looked_up_from(root)}"
             )
         self._root = Path(root)
         self._listings: dict[str, _Listing] = {}
+        self._unread: dict[str, str] = {}  # folder that could not be listed -> why
         self._below: dict[str, list[str]] | None = None
 
     def find(self, name: str) -> Photo:
@@ -133,7 +138,12 @@ class PhotoFinder:
         folder, base = os.path.split(stem)
         plain, suffix = os.path.splitext(base)
         other_stem = plain if suffix.lower() in _UNREAD_SUFFIXES else base
-        other = self._listing(folder).others.get(other_stem)
+        listing, why = self._listing(folder), self._unread.get(posixpath.normpath(folder))
+        if why:
+            return "unreadable folder", (
+                f"{wanted}, got '{why}' for the folder. Mend the name, or let the folder be read."
+            )
+        other = listing.others.get(other_stem)
         if other:
             return "photo of another format", (
                 f"{wanted}, got {other}, whose format is not read. Save it as JPEG or PNG."
@@ -178,8 +188,12 @@ class PhotoFinder:
     def _listing(self, folder: str) -> _Listing:
         folder = posixpath.normpath(folder)
         if folder not in self._listings:
-            path = self._root / folder
-            names = sorted(os.listdir(path)) if path.is_dir() else []
+            try:
+                names = sorted(os.listdir(self._root / folder))
+            except (FileNotFoundError, NotADirectoryError):
+                names = []
+            except OSError as error:  # a name too long, a folder that may not be read
+                names, self._unread[folder] = [], error.strerror or "an error"
             listing = _Listing({}, {})
             for suffix in PHOTO_SUFFIXES:
                 for name in names:
@@ -192,6 +206,9 @@ class PhotoFinder:
         return self._listings[folder]
 
     def _read(self, name: str) -> Photo:
+        if not (self._root / name).is_file():  # a pipe would be waited for, for ever
+            what = f"a file expected, got {name}, a pipe, a folder or a dead link. Fetch it again."
+            return Photo(name, fault=("unreadable photo", what))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of large photos: nothing is decoded here

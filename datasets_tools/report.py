@@ -17,6 +17,7 @@ from fashion_mmdet.core.errors import AnnotationError
 from fashion_mmdet.core.files import remove_stale_parts
 
 _SHOWN_PER_KIND = 3
+_SHOWN_ABSENT = 3
 
 
 class BadRow(AnnotationError):
@@ -29,7 +30,7 @@ class BadRow(AnnotationError):
 
 @dataclass
 class BadRows:
-    """The ledger: each bad row is printed to stderr as it is met, and counted by kind.
+    """The ledger: bad rows are counted by kind, and the first few of each printed to stderr.
 
     Attributes:
         limit: how many bad rows are skipped; the next one stops the work.
@@ -58,7 +59,9 @@ class BadRows:
         kept = self.first.setdefault(kind, [])
         if len(kept) < _SHOWN_PER_KIND:
             kept.append(message)
-        tqdm.write(f"skipped ({kind}): {message}", file=sys.stderr)
+            tqdm.write(f"skipped ({kind}): {message}", file=sys.stderr)
+        elif self.counts[kind] == _SHOWN_PER_KIND + 1:
+            tqdm.write(f"skipped ({kind}): more of them, counted at the end", file=sys.stderr)
         if self.total > self.limit:
             raise AnnotationError(
                 f"{self.where}: at most {counted(self.limit, 'bad row')} expected, got "
@@ -71,15 +74,20 @@ class BadRows:
         return ", ".join(f"{count} {kind}" for kind, count in self.counts.most_common())
 
     def summary(self) -> list[str]:
-        """Return the lines to print at the end; none if no row was bad."""
+        """Return the line to print at the end, as a list; an empty one if no row was bad."""
         if not self.counts:
             return []
-        lines = [f"skipped {counted(self.total, 'bad row')}: {self.kinds()}"]
-        for kind, count in self.counts.most_common():
-            lines += [f"  {kind}: {message}" for message in self.first[kind]]
-            if count > len(self.first[kind]):
-                lines.append(f"  {kind}: and {count - len(self.first[kind])} more, see above")
-        return lines
+        kinds = (
+            f"{count:,} {kind} (first: {_place_of(self.first[kind][0])})"
+            for kind, count in self.counts.most_common()
+        )
+        return [f"skipped {counted(self.total, 'bad row')}: {', '.join(kinds)}"]
+
+
+def _place_of(message: str) -> str:
+    """Return what a message begins with: the file and the row, as far as it names them."""
+    before = message.partition(" expected")[0]
+    return before.rpartition(": ")[0] or before
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,9 @@ class ConversionReport:
             lines += [f"  {name:<{width}}  {count:>8,}" for name, count in shown.items()]
         absent = [name for name, count in self.masks_per_class.items() if not count]
         if absent:
-            lines.append(f"classes without a mask: {'; '.join(absent)}")
+            some = "; ".join(absent[:_SHOWN_ABSENT])
+            more = "; ..." if len(absent) > _SHOWN_ABSENT else ""
+            lines.append(f"classes without a mask: {len(absent)} ({some}{more})")
         lines += self.bad.summary()
         lines += [f"note: {note}" for note in self.notes]
         lines.append(

@@ -1,6 +1,6 @@
 """Draw photos of a COCO file by seed: some at random, or some for each class.
 
-    fashion data sample all.json --images 500 --seed 0 --out small.json
+    fashion data sample all.json --count 500 --seed 0 --out small.json
     fashion data sample all.json --per-class 20 --out of-each.json
 
 Photos are ranked by a hash of the seed and their name, so the draw does not depend on the order
@@ -15,6 +15,7 @@ import argparse
 import hashlib
 from typing import Any
 
+from datasets_tools.folders import require_json
 from datasets_tools.report import say, sweep
 from datasets_tools.subset import at_least, keep_images, write_subset
 from fashion_mmdet.core.coco import read_coco
@@ -29,7 +30,7 @@ def draw(coco: dict[str, Any], n_images: int, seed: int = 0) -> set[int]:
     """
     if n_images > len(coco["images"]):
         raise FashionError(
-            f"--images: at most {len(coco['images'])}, as many as there are, expected, got "
+            f"--count: at most {len(coco['images'])}, as many as there are, expected, got "
             f"{n_images}. Ask for fewer."
         )
     return set(_ranked(coco, seed)[:n_images])
@@ -50,7 +51,8 @@ def draw_per_class(coco: dict[str, Any], n_images: int, seed: int = 0) -> set[in
 
 def _ranked(coco: dict[str, Any], seed: int) -> list[int]:
     def key(image: dict[str, Any]) -> bytes:
-        return hashlib.sha256(f"{seed}:{image['file_name']}".encode()).digest()
+        # "sample": by the bare seed, `fashion data split` ranks, and takes the first as test.
+        return hashlib.sha256(f"sample:{seed}:{image['file_name']}".encode()).digest()
 
     return [image["id"] for image in sorted(coco["images"], key=key)]
 
@@ -59,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fashion data sample``."""
     parser.add_argument("annotations", metavar="ANN.json", help="the COCO file")
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--images", type=at_least(1, int), metavar="N", help="draw N photos")
+    how.add_argument("--count", type=at_least(1, int), metavar="N", help="draw N photos")
     how.add_argument(
         "--per-class", type=at_least(1, int), metavar="N", help="draw up to N photos for each class"
     )
@@ -70,10 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw as ``args`` say and print the table; return the exit code."""
+    require_json(args.out)
     sweep(args.out)
     coco = read_coco(args.annotations)
-    if args.images is not None:
-        chosen = draw(coco, args.images, args.seed)
+    if args.count is not None:
+        chosen = draw(coco, args.count, args.seed)
     else:
         chosen = draw_per_class(coco, args.per_class, args.seed)
     subset = keep_images(coco, chosen, str(args.annotations))

@@ -2,22 +2,25 @@
 
 The table has the columns ``image`` (file name, with or without its suffix, or image id),
 ``mask`` (annotation id) and ``shoe_type`` (canvasshoes, high-heels or sandals); as CSV, or as
-JSON: a list of objects with these keys. What is not in the table stays ``shoe``.
+JSON: a list of objects with these keys. The fields of a CSV may be parted by semicolons or tabs,
+as Excel does. What is not in the table stays ``shoe``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, say, sweep
-from fashion_mmdet.core.coco import map_categories, read_coco
+from datasets_tools.cached import read_originals
+from datasets_tools.csv_rows import read_table
+from datasets_tools.folders import require_json
+from datasets_tools.report import BadRow, BadRows, add_max_bad_rows, counted, say, sweep
+from fashion_mmdet.core.coco import map_categories
 from fashion_mmdet.core.errors import AnnotationError, FashionError, did_you_mean
 from fashion_mmdet.core.files import read_json, refuse_overwrite, refuse_own_input, write_json
 from fashion_mmdet.core.ontology import SHOE_TYPES, coco_categories
@@ -36,21 +39,24 @@ class ShoeReport:
         relabelled: shoe type -> masks that are now of it.
         n_shoes: masks that stay ``shoe``.
         bad: the rows of the table that were left out.
+        n_blank: rows with nothing in them, passed by.
     """
 
     out_path: Path
     relabelled: Mapping[str, int]
     n_shoes: int
     bad: BadRows
+    n_blank: int = 0
 
     def summary(self) -> str:
         """Return the text to print, one line last."""
         types = ", ".join(f"{count} {name}" for name, count in self.relabelled.items())
         last = (
-            f"{self.out_path}: {sum(self.relabelled.values())} shoes relabelled ({types}), "
-            f"{self.n_shoes} stay 'shoe', {self.bad.total} bad rows skipped"
+            f"{self.out_path}: {counted(sum(self.relabelled.values()), 'shoe')} relabelled "
+            f"({types}), {self.n_shoes} stay 'shoe', {counted(self.bad.total, 'bad row')} skipped"
         )
-        return "\n".join([*self.bad.summary(), last])
+        blank = [f"note: {counted(self.n_blank, 'blank row')} passed by"] if self.n_blank else []
+        return "\n".join([*self.bad.summary(), *blank, last])
 
 
 def relabel_shoes(
@@ -77,11 +83,13 @@ def relabel_shoes(
             bad rows, or not one shoe that gets a type; nothing is written then.
     """
     refuse_own_input(out_path, ann_path, labels_path)
-    data = read_coco(ann_path)
+    require_json(out_path)
+    data = read_originals(ann_path)
     category_ids = _with_shoe_types(data["categories"], str(ann_path))
     bad = BadRows(max_bad_rows, str(labels_path))
     table = _Table(data, category_ids[_PARENT])
-    for where, row in _rows(labels_path):
+    rows, n_blank = _rows(labels_path)
+    for where, row in rows:
         try:
             table.add(where, row)
         except BadRow as error:
@@ -102,7 +110,7 @@ def relabel_shoes(
             f"belong to {ann_path}?"
         )
     write_json(out_path, data)
-    return ShoeReport(Path(out_path), dict(relabelled), n_shoes, bad)
+    return ShoeReport(Path(out_path), dict(relabelled), n_shoes, bad, n_blank)
 
 
 def _with_shoe_types(categories: list[dict[str, Any]], where: str) -> dict[str, int]:
@@ -201,14 +209,16 @@ def _whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield ``where`` and the row of a table, as texts by column."""
+_Rows = Iterable[tuple[str, dict[str, str]]]
+
+
+def _rows(path: str | os.PathLike[str]) -> tuple[_Rows, int]:
+    """Return ``where`` and the row of a table, as texts by column; and how many were blank."""
     if Path(path).suffix.lower() == ".json":
-        yield from _json_rows(Path(path))
-    elif Path(path).suffix.lower() == ".csv":
-        yield from _csv_rows(Path(path))
-    else:
-        raise FashionError(f"{path}: a table named .csv or .json expected, got another name.")
+        return _json_rows(Path(path)), 0
+    if Path(path).suffix.lower() == ".csv":
+        return _csv_rows(Path(path))
+    raise FashionError(f"{path}: a table named .csv or .json expected, got another name.")
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -224,27 +234,20 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"{path.name}[{index}]", {name: str(entry.get(name, "")) for name in COLUMNS}
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey=_MORE, restval="")
-            header = [name.strip() for name in reader.fieldnames or []]
-            missing = [name for name in COLUMNS if header.count(name) != 1]
-            if missing:
-                raise AnnotationError(
-                    f"{path}:1: the columns {', '.join(COLUMNS)} expected, each once, got "
-                    f"{','.join(header)[:60]!r}. Name them in the first line."
-                )
-            reader.fieldnames = header
-            for row in reader:
-                fields = {name: row[name].strip() for name in COLUMNS}
-                if _MORE in row:
-                    fields[_MORE] = ",".join(row[_MORE])[:60]
-                yield f"{path.name}:{reader.line_num}", fields
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FashionError(
-            f"{path}: a readable CSV file in UTF-8 expected, got {error}. Check the file."
-        ) from None
+def _csv_rows(path: Path) -> tuple[_Rows, int]:
+    table = read_table(path, COLUMNS)
+    if any(table.header.count(name) != 1 for name in COLUMNS):
+        raise AnnotationError(
+            f"{path}:1: the columns {', '.join(COLUMNS)} expected, each once, got "
+            f"{','.join(table.header)[:60]!r}. Name them in the first line."
+        )
+    rows = []
+    for line, found in table.rows:
+        fields = {name: found[name] or "" for name in COLUMNS}
+        if None in found:  # where DictReader puts what has no column
+            fields[_MORE] = ",".join(found[None])[:60]
+        rows.append((f"{path.name}:{line}", fields))
+    return rows, table.n_blank
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -264,8 +267,6 @@ def run(args: argparse.Namespace) -> int:
     """Relabel as the options say, print the summary and return the exit code."""
     refuse_overwrite(args.out, args.force)
     sweep(args.out)
-    report = relabel_shoes(
-        args.annotations, args.labels, args.out, max_bad_rows=args.max_bad_rows
-    )
+    report = relabel_shoes(args.annotations, args.labels, args.out, max_bad_rows=args.max_bad_rows)
     say(report.summary())
     return 0

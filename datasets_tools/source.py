@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets_tools.category_map import CategoryTable
+from datasets_tools.category_map import CategoryTable, taken_as
 from datasets_tools.pairs import split_pair
 from datasets_tools.photos import MOST_PIXELS, PhotoFinder
-from datasets_tools.report import BadRow, BadRows, short
+from datasets_tools.report import BadRow, BadRows, counted, short
 from fashion_mmdet.core import ontology, rle
 from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import FashionError
@@ -67,11 +67,21 @@ class SourceImage:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+_SINGULAR = {"boxes": "box", "entries": "entry"}
+
+
 def count_lines(counts: Mapping[str, int]) -> Iterator[str]:
-    """Yield what is to be said of counts, ``{"landmarks ignored": 12}``, but for those of 0."""
+    """Yield what is to be said of counts, ``{"landmarks ignored": 12}``, but for those of 0.
+
+    The first word of what is counted is a plural, and stands for itself where there is one.
+
+    >>> list(count_lines({"boxes left out": 1, "masks left out": 2}))
+    ['1 box left out', '2 masks left out']
+    """
     for what, count in sorted(counts.items()):
+        noun, _, rest = what.partition(" ")
         if count:
-            yield f"{count:,} {what}"
+            yield f"{counted(count, _SINGULAR.get(noun, noun.removesuffix('s')), noun)} {rest}"
 
 
 _NO_MASK = "photos left out: no mask of our categories"
@@ -96,6 +106,7 @@ class Converter:
         self._where_of_file: dict[str, str] = {}
         self._turned: list[str] = []
         self._unmapped: Counter[str] = Counter()
+        self._respelt: Counter[tuple[str, str]] = Counter()
         self._counts: Counter[str] = Counter()
 
     def add(self, image: SourceImage) -> None:
@@ -132,12 +143,13 @@ class Converter:
     def notes(self) -> Iterator[str]:
         """Yield what is to be said at the end."""
         for name, count in self._unmapped.most_common():
-            yield f"{name!r} has no category of ours: {count:,} masks left out"
+            yield f"{name!r} has no category of ours: {counted(count, 'mask')} left out"
+        yield from taken_as(self._respelt)
         yield from count_lines(self._counts)
         if self._turned:
             yield (
-                f"{len(self._turned):,} photos, e.g. {self._turned[0]}, have an EXIF orientation "
-                "that turns them, and no size tells whether the masks lie on the photo as stored "
+                f"{counted(len(self._turned), 'photo')} with an EXIF orientation, e.g. "
+                f"{self._turned[0]}: no size tells whether the masks lie on the photo as stored "
                 "or as turned. Look at them with the browse tool"
             )
 
@@ -188,6 +200,7 @@ class Converter:
         self, mask: SourceMask, image_id: int, size_hw: tuple[int, int], seen: set[Any]
     ) -> bool:
         row = self._table.row(mask.name, mask.where)
+        self._respelt[mask.name, row.name] += row.name != mask.name
         if row.category is None:
             self._unmapped[mask.name] += 1
             return False

@@ -30,6 +30,7 @@ from tqdm import tqdm
 from datasets_tools import balance
 from datasets_tools.cached import refuse_cached
 from datasets_tools.dedupe import add_hash_arguments
+from datasets_tools.folders import refuse_json_folder
 from datasets_tools.name_lists import (
     SPLITS,
     NameIndex,
@@ -100,7 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stratify", action="store_true", help="give each part its share of every class"
     )
     parser.add_argument(
-        "--groups", metavar="FILE", help="images that stay together, one group a line"
+        "--groups",
+        metavar="FILE",
+        help="images that stay together, one group a line, as fashion data dedupe writes them",
     )
     parser.add_argument(
         "--group-by",
@@ -128,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
     """Split as ``args`` say and print the table; return the exit code."""
     names_out = [f"{split}.{ending}" for split in SPLITS for ending in ("json", "txt")]
     folds_out = [f"fold{k}/{s}.txt" for k in range(args.folds or 0) for s in ("train", "val")]
-    sweep(*(Path(args.out) / name for name in (folds_out or names_out)))
+    outs = [Path(args.out) / name for name in (folds_out or names_out)]
+    sweep(*outs)
     _check_usage(args)
     coco = read_coco(args.annotations)
     refuse_cached(coco, str(args.annotations))
@@ -142,20 +146,22 @@ def run(args: argparse.Namespace) -> int:
         sweep(args.report)
         refuse_own_input(args.report, *inputs)
         refuse_overwrite(args.report, args.force)
+    for path in outs:
+        refuse_own_input(path, *inputs)
     index = NameIndex(image["file_name"] for image in coco["images"])
-    given = read_groups(groups_path) if groups_path else []
-    groups = Groups(args, coco, index, given)
+    lists = read_lists(args.lists) if args.lists else {}
+    groups = Groups(args, coco, index, groups_path, sum(lists.values(), []))
     draw = _drawer(args, coco, index, groups.all)
     origin = _origin(args, groups_path)
-    lists = read_lists(args.lists) if args.lists else draw(args.seed, args.stratify)
+    lists = lists or draw(args.seed, args.stratify)
     groups.check(lists)
     if args.folds:
         report = SplitReport(n_images={part: len(names) for part, names in lists.items()})
-        report.group_missing = [n for group in given for n in group if index.find(n) is None]
+        report.group_missing = [n for group in groups.given for n in group if index.find(n) is None]
         write_folds(args.out, list(lists.values()), origin, args.force, inputs)
         found = lists
     else:
-        parts, report = split_coco(coco, lists, given)
+        parts, report = split_coco(coco, lists, groups.given)
         write_splits(args.out, parts, origin, args.force, inputs)
         found = {s: [i["file_name"] for i in part["images"]] for s, part in parts.items()}
     shares = balance.measure(coco, found, _due(args, found))
@@ -247,6 +253,7 @@ def _origin(args: argparse.Namespace, groups_path: str | Path | None) -> str:
 
 
 def _check_usage(args: argparse.Namespace) -> None:
+    refuse_json_folder(args.out)
     if args.fractions:
         check_fractions(args.fractions)
     if args.stratify and args.lists:

@@ -71,8 +71,8 @@ def split_coco(
         Split -> COCO dictionary, and the report.
 
     Raises:
-        AnnotationError: for an image in two lists, a group in two lists, or a name that fits
-            two images.
+        AnnotationError: for lists none of whose names is there, an image in two lists, a group
+            in two lists, or a name that fits two images.
     """
     images, annotations = coco["images"], coco["annotations"]
     index = NameIndex(image["file_name"] for image in images)
@@ -88,6 +88,12 @@ def split_coco(
                     f"{split} list: every image in one list expected, got {name!r}, which is in "
                     f"the {split_of[file_name]} list too. Remove it from one."
                 )
+    if report.missing and not split_of:
+        raise AnnotationError(
+            f"lists: file names of the annotation file expected, got {first_of(report.missing)}, "
+            f"none of which it has; it has {first_of(index.file_names, 1)}. Give the lists that "
+            "were made of this file."
+        )
     groups = list(groups)
     check_groups(index, split_of, groups)
     report.group_missing = [n for group in groups for n in group if index.find(n) is None]
@@ -135,11 +141,11 @@ def write_splits(
     """
     folder = Path(out)
     paths = {split: (folder / f"{split}.json", folder / f"{split}.txt") for split in parts}
+    _refuse_stale_parts(folder, parts)  # first: --force is no help against it
     for pair in paths.values():
         for path in pair:
             refuse_own_input(path, *inputs)
             refuse_overwrite(path, force)
-    _refuse_stale_parts(folder, parts)
     with atomic_open_many(path for pair in paths.values() for path in pair) as streams:
         for split, json_stream, list_stream in zip(paths, streams[::2], streams[1::2], strict=True):
             json.dump(parts[split], json_stream, ensure_ascii=False)
@@ -169,15 +175,15 @@ def write_folds(
         for split, part in (("train", rest), ("val", names)):
             title = f"fold {k} of {len(folds)}, {split}"
             lists[folder / f"fold{k}" / f"{split}.txt"] = list_text(title, part, origin)
-    for path in lists:
-        refuse_own_input(path, *inputs)
-        refuse_overwrite(path, force)
     stale = folder / f"fold{len(folds)}"
-    if stale.exists():
+    if stale.exists():  # first: --force is no help against it
         raise FashionError(
             f"{folder}: {len(folds)} folds of one draw expected, found {stale.name} of an earlier "
             "one. Remove it or choose another --out."
         )
+    for path in lists:
+        refuse_own_input(path, *inputs)
+        refuse_overwrite(path, force)
     with atomic_open_many(lists) as streams:
         for stream, text in zip(streams, lists.values(), strict=True):
             stream.write(text)

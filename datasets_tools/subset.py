@@ -11,7 +11,6 @@ that it is background; so ``--min-area`` and ``--min-side`` leave out little, or
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -19,11 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets_tools.cached import refuse_cached
-from datasets_tools.report import say, sweep
+from datasets_tools.folders import require_json
+from datasets_tools.report import counted, say, sweep
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError, did_you_mean
-from fashion_mmdet.core.files import atomic_open, refuse_overwrite, refuse_own_input
+from fashion_mmdet.core.files import atomic_open, json_text, refuse_overwrite, refuse_own_input
 
 
 @dataclass
@@ -45,11 +45,11 @@ class Subset:
         yield from class_table(self.coco)
         for what, count in self.counts.items():
             if count:
-                yield f"left out: {count:,} {what}"
+                yield f"left out, {what}: {count:,}"
         images, annotations = self.coco["images"], self.coco["annotations"]
         yield (
-            f"kept {len(images):,} of {self.whole[0]:,} images, {len(annotations):,} of "
-            f"{self.whole[1]:,} masks"
+            f"kept {len(images):,} of {counted(self.whole[0], 'image')}, {len(annotations):,} of "
+            f"{counted(self.whole[1], 'mask')}"
         )
 
 
@@ -123,7 +123,7 @@ def filter_coco(
             counts["masks on such images"] += after[image_id]
     enough = {image_id for image_id, count in after.items() if count >= min_instances}
     if not enough:
-        why = ", ".join(f"{count} {what}" for what, count in counts.items())
+        why = ", ".join(f"{what}: {count:,}" for what, count in counts.items())
         raise FashionError(
             f"{where}: at least one image to keep expected, got none (left out: {why or 'nothing'})"
             ". Ask for less."
@@ -215,9 +215,12 @@ def write_subset(
     long = ("images", "annotations")
     head = {key: value for key, value in subset.coco.items() if key not in long}
     with atomic_open(out_path) as stream:
-        stream.write(json.dumps(head, ensure_ascii=False)[:-1])
+        stream.write(json_text(head, os.fspath(input_path))[:-1])
         for key in long:
-            entries = (json.dumps(entry, ensure_ascii=False) for entry in subset.coco[key])
+            entries = (
+                json_text(entry, f"{input_path}: {key}: id {entry['id']}")
+                for entry in subset.coco[key]
+            )
             stream.write(f',\n"{key}": [\n' + ",\n".join(entries) + "\n]")
         stream.write("}\n")
 
@@ -235,9 +238,7 @@ def at_least(least: float, kind: type) -> Any:
             value = None
         if value is None or not least <= value < float("inf"):
             what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(
-                f"{what} of at least {least} expected, got {text!r}"
-            )
+            raise argparse.ArgumentTypeError(f"{what} of at least {least} expected, got {text!r}")
         return value
 
     return parse
@@ -269,6 +270,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Filter as ``args`` say and print what is left out; return the exit code."""
+    require_json(args.out)
     sweep(args.out)
     subset = filter_coco(
         read_coco(args.annotations),

@@ -14,10 +14,19 @@ from typing import TypeVar
 
 from fashion_mmdet.core.errors import FashionError
 
+_MOST_WORKERS = 61  # Windows waits for no more
 _AHEAD = 3  # items for each worker: enough that none waits, little enough to hold in memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use; a cluster gives a job fewer than there are."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 def ordered_map(
@@ -36,6 +45,7 @@ def ordered_map(
     if workers < 2:
         yield from map(function, items)
         return
+    workers = min(workers, _MOST_WORKERS)
     # Not forked: a fork copies the locks of the progress bar's thread as they happen to stand.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _initialise)

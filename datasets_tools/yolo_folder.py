@@ -7,12 +7,33 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from datasets_tools.folders import holds_photos
+from datasets_tools.name_lists import SPLITS
 from fashion_mmdet.core import ontology
 from fashion_mmdet.core.errors import FashionError
 
 #: What an export holds.
 CONTENT = frozenset(("images", "labels", "data.yaml"))
 _MARK = "# made by: fashion data export yolo-seg"
+
+
+def split_paths(paths: Sequence[str | os.PathLike[str]]) -> dict[str, Path]:
+    """Return split -> file: by the files' names, or one file of any name as ``train``.
+
+    Raises:
+        FashionError: for other names of several files, or one given twice.
+    """
+    if len(paths) == 1 and Path(paths[0]).stem not in SPLITS:
+        return {SPLITS[0]: Path(paths[0])}
+    found: dict[str, Path] = {}
+    for path in map(Path, paths):
+        if path.stem not in SPLITS or path.stem in found:
+            raise FashionError(
+                f"{path}: one file each of {', '.join(f'{s}.json' for s in SPLITS)}, or a single "
+                "one of another name, expected, got another. Make them with fashion data split."
+            )
+        found[path.stem] = path
+    return {split: found[split] for split in SPLITS if split in found}
 
 
 def check_out(
@@ -46,14 +67,32 @@ def check_out(
             f"{out}: a new folder, or an earlier export, expected, got something else. Choose "
             "another --out."
         )
-    if not force:
-        raise FashionError(f"{out}: a new folder expected, it exists already. Use --force.")
     foreign = next(_foreign(out, splits), None)
     if foreign is not None:
         raise FashionError(
-            f"{foreign}: nothing but an earlier export of {', '.join(splits)} to replace expected, "
-            "found this. Move it away, or choose another --out."
+            f"{foreign}: nothing but an earlier export of {', '.join(splits)}, its photos links, "
+            "expected in a folder to replace, found a file of yours, a copied photo or the like. "
+            f"--force deletes none: remove {out} yourself, or choose another --out."
         )
+    if not force:
+        raise FashionError(f"{out}: a new folder expected, it exists already. Use --force.")
+
+
+def refuse_among_photos(out: Path, images_dir: str | os.PathLike[str]) -> None:
+    """Refuse an ``out`` among the photos themselves, by whatever links it is reached.
+
+    A root that holds folders of photos, and none itself, may hold the set too.
+
+    Raises:
+        FashionError: where ``out`` would be made in a folder of photos at or below ``images_dir``.
+    """
+    root = Path(images_dir).resolve()
+    for folder in out.resolve().parents:
+        if folder.is_relative_to(root) and holds_photos(folder):
+            raise FashionError(
+                f"{out}: a folder apart from the photos expected, got one among those of {folder}. "
+                "Choose another --out."
+            )
 
 
 def _foreign(out: Path, splits: Collection[str]) -> Iterator[Path]:

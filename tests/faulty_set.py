@@ -156,7 +156,9 @@ class FaultySet:
         ring = np.stack([40 + 20 * np.cos(turn), 30 + 20 * np.sin(turn)], axis=1)
         self.fault("polygon of many points", [ring.ravel().tolist()])
         self.fault("polygon out of frame", [[-8, 5, -8, 35, 45, 35, 45, 5]])
+        self.fault("polygon outside", [box])["segmentation"].append([70, 5, 150, 5, 150, 35])
         self.fault("number not finite", [box])["segmentation"].append([1, 1, float("nan"), 5, 9, 9])
+        self.fault("other value not finite", score=float("nan"))
         self.fault("mask empty", square(w=0), bbox=[1, 1, 9, 9], area=81)
         self.fault("mask tiny", square(w=3, h=3))
         self.fault("mask over the whole photo", square(0, 0, W, H))
@@ -191,6 +193,8 @@ class FaultySet:
 
     def _plant_photos(self) -> None:
         self.photo_fault("photo missing").unlink()
+        path = self.photo_fault("photo under another name")
+        path.rename(path.with_suffix(".JPG"))
         self.photo_fault("photo unreadable").write_bytes(b"not a photo")
         path = self.photo_fault("photo truncated")
         path.write_bytes(path.read_bytes()[:-1500])

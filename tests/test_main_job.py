@@ -194,6 +194,10 @@ def test_dry_run_prints_the_run_and_writes_nothing(place: Path) -> None:
     before = sorted(place.rglob("*"))
     text = call([BIN / "fashion", "train", CONFIG, "--dry-run", "--cfg-options", *SHORT], place)
     assert "dry run: nothing was written." in text and "8 images" in text
+    # What only a real run's log needs: it would bury the lines above.
+    assert "Config:" not in text and "Hooks will be executed" not in text
+    assert "Checkpoints will be saved" not in text
+    assert "leak check: none of" in text  # the lines of our own stay
     assert sorted(place.rglob("*")) == before
 
 
@@ -225,21 +229,31 @@ def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path) -> None:
     for k, annotation in enumerate(coco["annotations"]):
         annotation["category_id"] = list(ids)[k % 2]
         del annotation["bbox"], annotation["area"]
-    for split in ("train", "val", "test"):
-        (mine / "annotations" / f"{split}.json").write_text(json.dumps(coco))
+    for i, split in enumerate(("train", "val", "test")):
+        images = coco["images"][i::3]
+        kept = {image["id"] for image in images}
+        held = [a for a in coco["annotations"] if a["image_id"] in kept]
+        (mine / "annotations" / f"{split}.json").write_text(
+            json.dumps({**coco, "images": images, "annotations": held})
+        )
     configs = place / "configs"
     configs.mkdir()
     (configs / "_base_").symlink_to(REPO / "configs" / "_base_")
     (configs / "mine.py").write_text(recipe)
     words = [BIN / "fashion", "train", configs / "mine.py", "--dry-run"]
     text = call(words, place, FASHION_BACKBONE="none")
-    assert "12 images, 2 classes" in text
+    assert "4 images, 2 classes" in text
     for option, fault in (
         ("model.roi_head.bbox_head.num_classes=1", "bbox_head.num_classes: 2 expected"),
+        ("val_dataloader.dataset.ann_file=annotations/train.json", "got 4 of its 4; the first is"),
         ("val_dataloader.dataset.ann_file=gone.json", "gone.json: an annotation file expected"),
     ):
         text = call([*words, "--cfg-options", option], place, FASHION_BACKBONE="none", code=1)
         assert fault in text and "Traceback" not in text
+    overfit = ["val_dataloader.dataset.ann_file=annotations/train.json",
+               "default_hooks.leak_check=None"]  # fmt: skip
+    text = call([*words, "--cfg-options", *overfit], place, FASHION_BACKBONE="none")
+    assert "4 images, 2 classes" in text and "leak" not in text
 
 
 def test_misspelt_option_is_refused_with_the_nearest(place: Path) -> None:

@@ -22,6 +22,7 @@ default_hooks = dict(
     visualization=dict(_delete_=True, type="FashionVisualizationHook", count=8, score_thr=0.5),
     weights_report=dict(type="WeightsReportHook"),
     class_check=dict(type="ClassCheckHook"),
+    leak_check=dict(type="LeakCheckHook"),
 )
 
 vis_backends = [dict(type="LocalVisBackend"), dict(type="FashionWandbBackend")]

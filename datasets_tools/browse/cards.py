@@ -7,7 +7,7 @@ ids may be given twice or be no numbers, names may be missing, boxes may be text
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,13 +109,21 @@ def collect(
         )
     plain = [_finding(finding) for finding in findings]
     loose = _assign(plain, cards, card_of, image_of)
-    notes = []
+    notes = list(_unusable(coco))
     if n_orphans:
         notes.append(f"Of no photo of the file: {counted(n_orphans, 'annotation')}.")
     shown = _limited(cards, plain, limit)
     if 0 < len(shown) < len(cards):
         notes.append(f"{len(shown):,} of {len(cards):,} photos are shown, as asked for.")
     return Cards(shown, classes, plain, loose, notes)
+
+
+def _unusable(coco: Mapping[str, Any]) -> Iterator[str]:
+    for key, noun in (("images", "image"), ("annotations", "annotation")):
+        entries = coco.get(key)
+        n_left = len(entries) - len(_objects(coco, key)) if isinstance(entries, list) else 0
+        if n_left:
+            yield f"Not shown, for it is no object of JSON: {counted(n_left, noun)}."
 
 
 def _cards(coco: Mapping[str, Any]) -> tuple[list[Card], dict[Hashable, Card]]:

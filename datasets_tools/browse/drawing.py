@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import warnings
 from collections.abc import Sequence
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from datasets_tools.browse.cards import Card, Shape
+from datasets_tools.browse.lettering import lettering
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError, MaskError
 from fashion_mmdet.core.files import inside
@@ -83,14 +82,10 @@ def draw(
         size_px: long side of the thumbnail; photos are never enlarged.
     """
     try:
-        # Messages name the folder by its part alone: pages are passed on, paths of machines not.
-        inside("the folder of photos", card.file_name, "file_name")
-        photo, photo_hw = _read(Path(images_dir), card.file_name, _LARGE * size_px)
+        photo, photo_hw = _photo_of(card, images_dir, _LARGE * size_px)
     except FashionError as error:
         return Drawn(fault=str(error), shapes=_undrawn(card), paths=[""] * len(card.shapes))
     mask_hw = card.size_hw or photo_hw
-    if fault := _too_large(mask_hw, photo_hw):
-        return Drawn(fault=fault, shapes=_undrawn(card), paths=[""] * len(card.shapes))
     large, thumb = _fit(photo, _LARGE * size_px), _fit(photo, size_px)
     out = Drawn(size_wh=large.size)
     if mask_hw != photo_hw:
@@ -108,6 +103,27 @@ def draw(
     large.save(large_path, quality=85)
     _with_masks(thumb, masks, classes).save(thumb_path, quality=85)
     return out
+
+
+def fault_of(card: Card, images_dir: str | os.PathLike[str], size_px: int) -> str | None:
+    """Return why a photo cannot be drawn, None where it can; arguments as of :func:`draw`."""
+    try:
+        _photo_of(card, images_dir, size_px)
+    except FashionError as error:
+        return str(error)
+    return None
+
+
+def _photo_of(
+    card: Card, images_dir: str | os.PathLike[str], long_side_px: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Return what :func:`_read` does of a photo on which masks can be drawn."""
+    # Messages name the folder by its part alone: pages are passed on, paths of machines not.
+    inside("the folder of photos", card.file_name, "file_name")
+    photo, photo_hw = _read(Path(images_dir), card.file_name, long_side_px)
+    if fault := _too_large(card.size_hw or photo_hw, photo_hw):
+        raise FashionError(fault)
+    return photo, photo_hw
 
 
 def _too_large(mask_hw: tuple[int, int], photo_hw: tuple[int, int]) -> str | None:
@@ -261,11 +277,11 @@ def _name(
 ) -> None:
     """Write class names where there is room, the largest masks first."""
     font_px = max(9, round(max(canvas.size) / 36))
-    font, pen, pad = label_font(font_px), ImageDraw.Draw(canvas), max(2, font_px // 5)
+    pen, pad = ImageDraw.Draw(canvas), max(2, font_px // 5)
     taken: list[tuple[float, float, float, float]] = []
     for mask in masks:
         name, rgb = classes[mask.label]
-        text = printable(name)
+        text, font = lettering(name, 40, font_px)
         width, height = pen.textlength(text, font) + 2 * pad, font_px + 2 * pad
         x0, y0, x1, y1 = mask.box_xyxy
         middle = (x0 + x1 - width) / 2
@@ -285,16 +301,3 @@ def _name(
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def printable(text: str, length: int = 40) -> str:
-    """Return a text that fonts can draw: one short line of whole characters."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    line = "".join(c if c.isprintable() else " " for c in whole)
-    return line if len(line) <= length else f"{line[: length - 1]}…"
-
-
-@functools.lru_cache(maxsize=8)
-def label_font(size_px: int) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib and knows more letters than Pillow's own."""
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size_px)

@@ -12,9 +12,7 @@ import hashlib
 import io
 import json
 import os
-import posixpath
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +21,27 @@ from typing import Any
 from tqdm import tqdm
 
 from datasets_tools.browse.cards import Card, Cards, collect, describe
-from datasets_tools.browse.contact import contact_sheet
+from datasets_tools.browse.contact import contact_sheet, extent
 from datasets_tools.browse.drawing import Drawn, draw
+from datasets_tools.browse.lettering import is_escaped
+from datasets_tools.browse.places import (
+    FILES,
+    KINDS,
+    SHEET,
+    clear,
+    outputs,
+    picture,
+    refuse_folders,
+    refuse_photos,
+    refuse_wrong_folder,
+)
 from datasets_tools.cache.folder import locked
-from datasets_tools.report import sweep
-from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import (
     atomic_open,
-    looked_up_from,
-    refuse_overwrite,
-    refuse_own_input,
     write_text,
 )
 
 _SKELETON = Path(__file__).with_name("page.html")
-_FILES = "page_files"
-_KINDS = ("thumb", "large")
-_PICTURE = re.compile(r"[0-9]{6,}\.jpg")
 _PARTS = ("{{csp}}", "{{data}}", "{{paths}}")
 
 
@@ -51,11 +53,16 @@ class Page:
         index: the page's path, ``out_dir/index.html``.
         n_photos: photos on it.
         faults: file name and reason of each that could not be drawn.
+        notes: what of the set is not there as it should be, a sentence each.
+        sheet: ``"out_dir/sheet.jpg: 48 of 150 photos, evenly spread"``; empty where the contact
+            sheet has all photos, or there is none.
     """
 
     index: Path
     n_photos: int
     faults: list[tuple[str, str]]
+    notes: tuple[str, ...] = ()
+    sheet: str = ""
 
 
 def write_page(
@@ -64,11 +71,14 @@ def write_page(
     out_dir: str | os.PathLike[str],
     *,
     findings: Iterable[Mapping[str, Any]] = (),
+    about: Mapping[str, Mapping[str, str]] | None = None,
     notes: Iterable[str] = (),
     title: str = "",
     limit: int | None = None,
     size_px: int = 512,
     progress: bool = False,
+    must_draw: bool = False,
+    option: str = "--out",
 ) -> Page:
     """Draw the photos of a COCO dictionary and write a page to look through them.
 
@@ -82,145 +92,100 @@ def write_page(
         findings: with the keys ``kind``, ``severity`` (``error``, ``warning``, ``note``),
             ``message``, ``image_id``, ``annotation_id``, ``file_name``, ``where``; each is shown
             at its photo, or above all where it has none.
+        about: kind of finding -> ``meaning`` and ``advice``, which are shown with it.
         notes: sentences to be shown above all.
         title: plain text.
         limit: at most so many photos, those with findings first; None: all.
         size_px: long side of the thumbnails; a click shows a photo twice as large.
         progress: show a progress bar where stderr is a terminal.
+        must_draw: refuse, before anything is written, a set of which no photo can be drawn.
+        option: what names ``out_dir`` on the command line, for messages.
 
     Raises:
         FashionError: if there is no ``images_dir``, or a photo lies where the page or its pictures
-            go, or a folder of pictures is a link, or another run is at work in ``out_dir``.
+            go, or a folder of pictures is a link, or another run is at work in ``out_dir``, or as
+            ``must_draw`` says.
     """
     out_dir = Path(out_dir)
-    _refuse_folders(Path(images_dir), out_dir)
+    refuse_folders(Path(images_dir), out_dir, option)
     cards = collect(coco, findings, limit)
-    cards.notes.extend(notes)
-    _refuse_photos(Path(images_dir), out_dir, coco)
+    refuse_photos(Path(images_dir), out_dir, coco, option)
+    if must_draw:
+        refuse_wrong_folder(cards.cards, Path(images_dir), size_px)
     with locked(out_dir):
         # The page comes last, so one that is there belongs to pictures that are there.
-        (out_dir / "index.html").unlink(missing_ok=True)
-        _clear(out_dir / _FILES)
-        return _draw(cards, images_dir, out_dir, title, size_px, progress)
+        for path in outputs(out_dir):
+            path.unlink(missing_ok=True)
+        clear(out_dir / FILES)
+        drawn = _draw(cards, images_dir, out_dir, size_px, progress)
+        sheet = _write_sheet(cards.cards, drawn, out_dir)
+        own_notes = (*cards.notes, *_note_of_fonts(cards))
+        cards.notes[:] = [*own_notes, *notes]
+        index = out_dir / "index.html"
+        write_text(index, _render(cards, drawn, title, about or {}, sheet))
+    faults = [
+        (card.file_name, one.fault)
+        for card, one in zip(cards.cards, drawn, strict=True)
+        if one.fault
+    ]
+    told = f"{out_dir / SHEET}: {sheet}" if sheet else ""
+    return Page(index, len(cards.cards), faults, own_notes, told)
 
 
 def _draw(
     cards: Cards,
     images_dir: str | os.PathLike[str],
     out_dir: Path,
-    title: str,
     size_px: int,
     progress: bool,
-) -> Page:
+) -> list[Drawn]:
     def draw_one(card: Card) -> Drawn:
-        thumb, large = (out_dir / _picture(kind, card) for kind in _KINDS)
+        thumb, large = (out_dir / picture(kind, card) for kind in KINDS)
         return draw(card, cards.classes, images_dir, thumb, large, size_px)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        drawn = list(
+        return list(
             tqdm(
                 pool.map(draw_one, cards.cards), total=len(cards.cards), unit="photo",
                 disable=None if progress else True,
             )
         )  # fmt: skip
+
+
+def _write_sheet(cards: list[Card], drawn: list[Drawn], out_dir: Path) -> str | None:
+    """Write the contact sheet and return its extent; None without a sheet: nothing was drawn."""
     pictures = [
-        (card.file_name, None if one.fault else out_dir / _picture("thumb", card))
-        for card, one in zip(cards.cards, drawn, strict=True)
+        (card.file_name, None if one.fault else out_dir / picture("thumb", card))
+        for card, one in zip(cards, drawn, strict=True)
     ]
+    if all(path is None for _, path in pictures):
+        return None
     buffer = io.BytesIO()
     contact_sheet(pictures).save(buffer, "JPEG", quality=88)
-    with atomic_open(out_dir / "sheet.jpg", "wb") as stream:
+    with atomic_open(out_dir / SHEET, "wb") as stream:
         stream.write(buffer.getvalue())
-    index = out_dir / "index.html"
-    write_text(index, _render(cards, drawn, title))
-    faults = [
-        (card.file_name, one.fault)
-        for card, one in zip(cards.cards, drawn, strict=True)
-        if one.fault
-    ]
-    return Page(index, len(cards.cards), faults)
+    return extent(len(pictures))
 
 
-def _refuse_folders(images_dir: Path, out_dir: Path) -> None:
-    if not images_dir.is_dir():
-        raise FashionError(
-            f"{images_dir}: the folder of the photos expected, found none. Check the path."
-            f"{looked_up_from(images_dir)}"
+def _note_of_fonts(cards: Cards) -> Iterator[str]:
+    names = {card.file_name for card in cards.cards} | {name for name, _ in cards.classes}
+    escaped = sorted(name for name in names if is_escaped(name))
+    if escaped:
+        what = "name has" if len(escaped) == 1 else "names have"
+        yield (
+            f"On the pictures and the contact sheet, {len(escaped):,} {what} characters of no "
+            f"installed font, e.g. {escaped[0]!r}; they are written by number, as \\u0e01. Install "
+            "a font that has them and run this again."
         )
-    photos, files = images_dir.resolve(), out_dir / _FILES
-    if photos == out_dir.resolve():
-        raise FashionError(
-            f"{out_dir}: another folder than that of the photos expected, got the same. Choose "
-            "another --out."
-        )
-    for own in (files, *(files / kind for kind in _KINDS)):
-        # Behind a link lie pictures that no page has made, and an earlier page's are removed.
-        if own.is_symlink():
-            raise FashionError(
-                f"{own}: a folder of the page expected, got a link to another. Remove the link, "
-                "or choose another --out."
-            )
-        if photos.is_relative_to(own.resolve()):
-            raise FashionError(
-                f"{images_dir}: a folder of photos outside {own} expected, got one that is "
-                "replaced with the page. Choose another --out."
-            )
 
 
-def _refuse_photos(images_dir: Path, out_dir: Path, coco: Mapping[str, Any]) -> None:
-    """Refuse a folder of the page, below that of the photos, whose files would replace photos."""
-    photos, out = images_dir.resolve(), out_dir.resolve()
-    if not out.is_relative_to(photos):
-        return
-    below = f"{out.relative_to(photos).as_posix()}/"
-    for card in collect({"images": coco.get("images")}, (), None).cards:
-        name = posixpath.normpath(card.file_name)
-        if name.startswith(below):
-            raise FashionError(
-                f"{out_dir}: a folder without photos of the set expected, got that of {name!r}. "
-                "Choose another --out."
-            )
-
-
-def refuse_outputs(
-    out_dir: str | os.PathLike[str],
-    images_dir: str | os.PathLike[str],
-    force: bool,
-    *inputs: str | os.PathLike[str],
-) -> None:
-    """Refuse, before the work, a folder that :func:`write_page` should not write to.
-
-    Raises:
-        FashionError: where a file of the page is there without ``force``, is one of ``inputs``, or
-            the folders of photos and of the page are in each other's way.
-    """
-    for path in outputs(out_dir):
-        sweep(path)
-        refuse_own_input(path, *inputs)
-        refuse_overwrite(path, force)
-    _refuse_folders(Path(images_dir), Path(out_dir))
-
-
-def outputs(out_dir: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return the files of a page, but for the numbered pictures in their own folder."""
-    return Path(out_dir) / "index.html", Path(out_dir) / "sheet.jpg"
-
-
-def _clear(files: Path) -> None:
-    """Make the folders of pictures and remove those of an earlier page, and nothing else."""
-    for kind in _KINDS:
-        (files / kind).mkdir(parents=True, exist_ok=True)
-        for path in (files / kind).iterdir():
-            if _PICTURE.fullmatch(path.name):
-                path.unlink()
-
-
-def _picture(kind: str, card: Card) -> str:
-    """Return a picture's path in the page's folder: never made of a name in a file."""
-    return f"{_FILES}/{kind}/{card.number:06d}.jpg"
-
-
-def _render(cards: Cards, drawn: list[Drawn], title: str) -> str:
+def _render(
+    cards: Cards,
+    drawn: list[Drawn],
+    title: str,
+    about: Mapping[str, Mapping[str, str]],
+    sheet: str | None,
+) -> str:
     photos = []
     for card, one in zip(cards.cards, drawn, strict=True):
         shapes = [
@@ -243,11 +208,17 @@ def _render(cards: Cards, drawn: list[Drawn], title: str) -> str:
         )
     data = {
         "title": title or "Photos and masks",
-        "files": _FILES,
+        "files": FILES,
         "classes": describe(cards.classes),
         "photos": photos,
         "findings": cards.findings,
         "loose": cards.loose,
+        "about": {
+            kind: {key: about[kind].get(key, "") for key in ("meaning", "advice")}
+            for kind in sorted({finding["kind"] for finding in cards.findings})
+            if kind in about
+        },
+        "sheet": sheet,
         "notes": cards.notes,
     }
     text = _SKELETON.read_text(encoding="utf-8")

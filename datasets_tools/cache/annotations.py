@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def write_annotations(
     folder: Path,
     coco: dict[str, Any],
     source: Path,
-    sha256: str,
+    made_of: Mapping[str, str],
     settings: Settings,
     progress: bool = False,
 ) -> tuple[int, Counter[str]]:
@@ -29,7 +30,8 @@ def write_annotations(
         folder: the cache.
         coco: content of the annotation file that it is made from.
         source: that file.
-        sha256: the hash of its bytes.
+        made_of: what the file says of its source: ``annotations`` and ``photos``, both as seen
+            from the cache, and ``sha256``, the hash of the bytes of ``source``.
         settings: the working size, and what names of photos follow from.
         progress: show a progress bar where stderr is a terminal.
 
@@ -38,13 +40,7 @@ def write_annotations(
     """
     dropped: Counter[str] = Counter()
     info = coco["info"] if isinstance(coco.get("info"), dict) else {}
-    made_from = {
-        # Relative: the folder of the data set may move, its cache with it.
-        "annotations": shown(os.path.relpath(source.resolve(), folder.resolve())),
-        "sha256": sha256,
-        **settings.as_json(),
-    }
-    head = {**info, "cached_from": made_from}
+    head = {**info, "cached_from": {**made_of, **settings.as_json()}}
     size_of = {image["id"]: (image["height"], image["width"]) for image in coco["images"]}
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
     with CocoWriter(folder / ANNOTATIONS, coco["categories"], head, coco) as writer:
@@ -69,6 +65,11 @@ def write_annotations(
                 extra=entry,
             )
     return writer.n_annotations, dropped
+
+
+def seen_from(folder: Path, path: Path) -> str:
+    """Return ``path`` as a cache says it: relative, for a data set may move, its cache with it."""
+    return shown(os.path.relpath(path.resolve(), folder.resolve()))
 
 
 def _add_image(writer: CocoWriter, image: dict[str, Any], settings: Settings) -> None:

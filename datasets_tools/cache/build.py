@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from datasets_tools.cache.annotations import write_annotations
+from datasets_tools.cache.annotations import seen_from, write_annotations
 from datasets_tools.cache.folder import (
     ANNOTATIONS,
     PART,
@@ -28,11 +28,12 @@ from datasets_tools.cache.folder import (
     named_when_full,
     refuse_other,
     refuse_own_inputs,
+    refuse_scored,
 )
 from datasets_tools.cache.ledger import LEDGER, Ledger, Made, add_photo, add_whole, write_ledger
 from datasets_tools.cache.report import CacheReport
 from datasets_tools.cache.scale import Settings, name_in_cache, resize_photo, working_size_hw
-from fashion_mmdet.core.coco import read_coco
+from datasets_tools.cached import read_originals
 from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import atomic_open, inside, looked_up_from, require_writable
 
@@ -59,12 +60,13 @@ def make_cache(
         out: the folder of the cache; a new or empty one, or a cache.
         settings: what to make.
         workers: photos resized at a time.
-        force: make a cache of other settings anew.
+        force: make a cache of other settings, or of another annotation file, anew.
         progress: show progress bars where stderr is a terminal.
 
     Raises:
-        FashionError: for a folder that is no cache, or one of other settings, or that holds the
-            input; a full disk; another run at work in the folder.
+        FashionError: for a folder that is no cache, or one of other settings or another file, or
+            that holds the input; annotations by the name of those that are scored; a full disk;
+            another run at work in the folder.
         AnnotationError: for photos that are missing, unreadable or of another size than annotated.
             All are looked at first; the good ones stay in the cache, which is not whole.
     """
@@ -79,16 +81,21 @@ def make_cache(
         raise FashionError(
             f"{source}: a COCO file expected, found none. Check the path.{looked_up_from(source)}"
         )
+    refuse_scored(source)
     refuse_own_inputs(folder, source, Path(images_dir))
     require_writable(folder / LEDGER)
     with named_when_full(folder), locked(folder):
         ledger = Ledger.read(folder)
-        refuse_other(folder, ledger, settings, force)
+        refuse_other(folder, ledger, settings, seen_from(folder, source), force)
         # Before the file is read: a change in between makes the cache stale, not wrong.
-        sha256 = _sha256(source)
+        made_of = {
+            "annotations": seen_from(folder, source),
+            "photos": seen_from(folder, Path(images_dir)),
+            "sha256": _sha256(source),
+        }
         cache = _Cache(folder, Path(images_dir), settings, ledger, workers, progress)
-        if not cache.is_whole(sha256):
-            cache.refresh(source, sha256)
+        if not cache.is_whole(made_of):
+            cache.refresh(source, made_of)
         report = cache.report()
     report.annotation_bytes = source.stat().st_size, (folder / ANNOTATIONS).stat().st_size
     report.seconds = time.perf_counter() - start
@@ -114,22 +121,22 @@ class _Cache:
         # One photo is written at a time: atomic_open reads the umask, which all threads share.
         self._writing = threading.Lock()
 
-    def is_whole(self, sha256: str) -> bool:
+    def is_whole(self, made_of: dict[str, str]) -> bool:
         """Whether all is there, of these settings, of this annotation file, of these photos."""
         whole, path = self._ledger.whole, self._folder / ANNOTATIONS
         return (
             whole is not None
             and self._ledger.settings == self._settings.as_json()
-            and whole.get("sha256") == sha256
+            and whole.get("made_of") == made_of
             and path.is_file()
             and path.stat().st_size == whole.get("bytes")
             and len(self._ledger.photos) == whole.get("photos")
             and all(map(self._is_fresh, self._ledger.photos.values()))
         )
 
-    def refresh(self, source: Path, sha256: str) -> None:
+    def refresh(self, source: Path, made_of: dict[str, str]) -> None:
         """Do what is missing, remove what is no longer wanted, close the cache."""
-        coco = read_coco(source)
+        coco = read_originals(source)
         wanted = self._wanted(coco, source)
         (self._folder / ANNOTATIONS).unlink(missing_ok=True)
         is_same = self._ledger.settings == self._settings.as_json()
@@ -142,14 +149,15 @@ class _Cache:
             and self._is_fresh(made)
         }
         self._remove({made.name for made in self._ledger.photos.values()}, wanted)
-        self._ledger = Ledger(self._settings.as_json(), fresh)
-        write_ledger(self._folder, self._settings.as_json(), fresh.values())
+        settings = self._settings.as_json()
+        self._ledger = Ledger(settings, fresh, annotations=made_of["annotations"])
+        write_ledger(self._folder, self._ledger)
         self._make_photos({n: size for n, size in wanted.items() if n not in fresh})
         n_masks, dropped = write_annotations(
-            self._folder, coco, source, sha256, self._settings, self._progress
+            self._folder, coco, source, made_of, self._settings, self._progress
         )
         self._ledger.whole = {
-            "sha256": sha256,
+            "made_of": made_of,
             "bytes": (self._folder / ANNOTATIONS).stat().st_size,
             "photos": len(self._ledger.photos),
             "masks": n_masks,

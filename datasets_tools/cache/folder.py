@@ -14,6 +14,8 @@ from fashion_mmdet.core.errors import FashionError
 
 #: What a cache holds, by the names that the configs know; ``photos/`` stands in ``file_name``.
 ANNOTATIONS, PHOTOS = "train.json", "photos"
+#: What the configs score, by the names that they know.
+SCORED = ("val.json", "test.json")
 #: How ``atomic_open`` names what is unfinished.
 PART = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part")
 
@@ -28,8 +30,31 @@ def refuse_own_inputs(folder: Path, source: Path, images_dir: Path) -> None:
             )
 
 
-def refuse_other(folder: Path, ledger: Ledger, settings: Settings, force: bool) -> None:
-    """Refuse a folder of other things, and a cache of other settings unless ``force``."""
+def refuse_scored(source: Path) -> None:
+    """Refuse the files that the recipes score; what is made of them would pass as the training set.
+
+    The recipes take the annotations of a cache, whatever they were made of, for those of training.
+    """
+    if source.name in SCORED:
+        raise FashionError(
+            f"{source}: the annotations of training expected, got {source.name}, which the recipes "
+            "score, at the photos' own size; training would take its cache for the training set. "
+            "Give train.json, or to train on these photos a copy of another name."
+        )
+
+
+def refuse_other(
+    folder: Path, ledger: Ledger, settings: Settings, annotations: str, force: bool
+) -> None:
+    """Refuse a folder of other things; unless ``force``, a cache of other settings or another file.
+
+    Args:
+        folder: of the cache.
+        ledger: of that folder.
+        settings: that are wanted.
+        annotations: the file that is to be cached, as the ledger would name it.
+        force: make the cache anew.
+    """
     if ledger.settings is None:
         found = sorted(name for name in os.listdir(folder) if not PART.fullmatch(name))
         if found:
@@ -41,6 +66,12 @@ def refuse_other(folder: Path, ledger: Ledger, settings: Settings, force: bool) 
         raise FashionError(
             f"{folder}: a cache of {settings} expected, found one of {ledger.settings}. Choose "
             "another --out, or make this one anew with --force."
+        )
+    elif ledger.annotations not in (None, annotations) and not force:
+        raise FashionError(
+            f"{folder}: a cache of {annotations} expected, found one of {ledger.annotations} (both "
+            "as seen from it), whose photos would go. Choose another --out, or make this one anew "
+            "with --force."
         )
 
 

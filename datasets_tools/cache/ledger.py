@@ -1,14 +1,14 @@
 """The ledger of a cache: which photos are done, and what they were made from.
 
-``photos.jsonl`` in the folder of the cache. Its first line says the settings; then comes a line for
-each photo, written after the photo itself; and a line for the whole, written after the annotation
-file. A line cut short by a kill is a line not written.
+``photos.jsonl`` in the folder of the cache. Its first line says the settings and which annotation
+file the cache is made of; then comes a line for each photo, written after the photo itself; and a
+line for the whole, written after the annotation file. A line cut short by a kill is a line not
+written.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -52,11 +52,14 @@ class Ledger:
         settings: of the cache; None where there is no ledger, or none that can be read.
         photos: file name -> the photo made of it.
         whole: what the annotation file was made from; None unless the cache was finished.
+        annotations: the file that the cache is made of, as seen from its folder; None where the
+            ledger, of a version before, does not say.
     """
 
     settings: dict[str, Any] | None = None
     photos: dict[str, Made] = field(default_factory=dict)
     whole: dict[str, Any] | None = None
+    annotations: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Ledger:
@@ -75,6 +78,8 @@ class Ledger:
                 continue
             if isinstance(value.get("settings"), dict):
                 ledger.settings = value["settings"]
+                made_of = value.get("annotations")
+                ledger.annotations = made_of if isinstance(made_of, str) else None
             elif isinstance(value.get("whole"), dict):
                 ledger.whole = value["whole"]
             elif value.keys() == _TYPES.keys() and all(
@@ -84,11 +89,12 @@ class Ledger:
         return ledger
 
 
-def write_ledger(folder: Path, settings: dict[str, Any], photos: Iterable[Made]) -> None:
+def write_ledger(folder: Path, ledger: Ledger) -> None:
     """Write a ledger of a cache that is not whole, in the place of the one that is there."""
+    head = {"settings": ledger.settings, "annotations": ledger.annotations}
     with atomic_open(folder / LEDGER) as stream:
-        stream.write(json.dumps({"settings": settings}) + "\n")
-        for photo in photos:
+        stream.write(json.dumps(head) + "\n")
+        for photo in ledger.photos.values():
             add_photo(stream, photo)
 
 

@@ -13,13 +13,15 @@ holds enlarges blurred photos: make a cache of its size instead.
 
 The cache knows what it was made from: the settings, the content of the annotation file, and name,
 size and time of change of each photo. Run the command again after any of them changed, or after a
-stop: it does what is missing, and says so where nothing is.
+stop: it does what is missing, and says so where nothing is. A folder is the cache of one annotation
+file; another's takes its place only with ``--force``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 from datasets_tools.cache.build import make_cache
@@ -65,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="photos at a time (default: the number of cores)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="make a cache of other settings in --out anew"
+        "--force",
+        action="store_true",
+        help="make a cache of other settings, or of another file, in --out anew",
     )
 
 
@@ -84,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     *lines, last = report.lines(Path(args.out))
     for line in lines:
         say(line)
-    say(f"to train from it: FASHION_CACHE={setting(args.out, args.annotations)}")
+    # Quoted, for it is typed into a shell.
+    say(f"to train from it: FASHION_CACHE={shlex.quote(setting(args.out, args.annotations))}")
     say(last)
     return 0
 

@@ -19,6 +19,8 @@ from typing import Any
 from datasets_tools.report import counted, say, sweep
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import (
+    atomic_open_many,
+    json_text,
     refuse_overwrite,
     refuse_own_input,
     require_writable,
@@ -26,7 +28,8 @@ from fashion_mmdet.core.files import (
 )
 
 from .annotations import Survey, survey_file
-from .fix import fix, is_mended, refuse_wrong_folder
+from .catalogue import CATALOGUE
+from .fix import fix, is_mended, pieces_of_json, refuse_wrong_folder
 from .masks import check_masks
 from .photos import Speed, check_photos
 from .text import as_json, findings_text, summary
@@ -173,10 +176,10 @@ def _refuse(args: argparse.Namespace) -> None:
         sweep(out)
     pages: tuple[Path, ...] = ()
     if args.html:
-        from datasets_tools.browse.page import outputs, refuse_outputs
+        from datasets_tools.browse.places import outputs, refuse_outputs
 
         pages = outputs(args.html)
-        refuse_outputs(args.html, args.images, args.force, args.annotations)
+        refuse_outputs(args.html, args.images, args.force, args.annotations, option="--html")
     _refuse_same([*_outputs(args), *pages])
 
 
@@ -208,12 +211,13 @@ def _write_fixed(args: argparse.Namespace, survey: Survey) -> None:
         return
     refuse_wrong_folder(survey)
     fixed = fix(survey.data, survey.findings, survey.name, (args.scale[0], args.scale[1]))
-    write_json(_changes_path(args.fix), fixed.changes, indent=1)
-    write_json(args.fix, fixed.data)
-    unmended = sum(not is_mended(finding) for finding in survey.findings)
+    with atomic_open_many([args.fix, _changes_path(args.fix)]) as (copy, log):
+        copy.writelines(pieces_of_json(fixed.data, args.fix))
+        log.write(json_text(fixed.changes, _changes_path(args.fix), indent=1) + "\n")
+    unmended = sum(not is_mended(f) and f.severity != "note" for f in survey.findings)
     say(
         f"{args.fix}: {counted(len(fixed.changes), 'change')}, each in "
-        f"{_changes_path(args.fix)}; findings of kinds that a person must look at: {unmended:,}"
+        f"{_changes_path(args.fix)}; errors and warnings that a person must look at: {unmended:,}"
     )
 
 
@@ -231,11 +235,18 @@ def _write_page(args: argparse.Namespace, survey: Survey) -> None:
         args.images,
         args.html,
         findings=found,
+        about={
+            kind: {"meaning": about.meaning, "advice": about.what_to_do}
+            for kind, about in CATALOGUE.items()
+        },
         notes=() if found else [f"Nothing was found: {summary(survey)}."],
         title=f"{survey.name}: findings",
         limit=min(n_photos, _MOST_SHOWN),
         progress=True,
+        option="--html",
     )
+    if page.sheet:
+        say(page.sheet)
     shown = f"{page.n_photos:,} of {counted(n_photos, 'photo')} with findings"
     if not n_photos:
         shown = f"{counted(len(found), 'finding')}, of no photo" if found else "nothing was found"

@@ -17,6 +17,7 @@ from fashion_mmdet.core.ontology import CLASSES
 
 from .counts import look_at_counts
 from .findings import Findings
+from .other_values import look_at_other_values
 from .values import decodable, is_id, not_finite, short
 
 
@@ -45,7 +46,7 @@ class Survey:
         """Whether there are lists to look at."""
         return bool(self.data)
 
-    def add(self, kind: str, message: str, list_name: str, index: int) -> None:
+    def add(self, kind: str, message: str, list_name: str, index: int, **more: Any) -> None:
         """Enter a finding of ``data[list_name][index]``; ids and file name are looked up."""
         entry = self.data[list_name][index]
         entry = entry if isinstance(entry, dict) else {}
@@ -63,7 +64,7 @@ class Survey:
             place = {"image_id": own_id, "file_name": name if isinstance(name, str) else None}
         shown = f" (id {own_id})" if own_id is not None else ""
         where = f"{self.name}: {list_name}[{index}]{shown}"
-        self.findings.add(kind, message, where, entry=(list_name, index), **place)
+        self.findings.add(kind, message, where, entry=(list_name, index), **place, **more)
 
 
 def survey_file(path: str | os.PathLike[str]) -> Survey:
@@ -101,6 +102,7 @@ def survey_data(data: Any, name: str) -> Survey:
     known_images = _look_at_images(survey)
     _look_at_annotations(survey, known_images, known_categories)
     look_at_counts(survey)
+    look_at_other_values(survey)
     return survey
 
 

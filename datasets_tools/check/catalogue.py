@@ -11,9 +11,7 @@ from .kind import DROP_ANNOTATION, DROP_IMAGE, Kind
 
 _ENTRIES: dict[str, Kind] = {
     # the file
-    "not JSON": Kind(
-        "error", "the file cannot be read as JSON", "Fetch or write the file again."
-    ),
+    "not JSON": Kind("error", "the file cannot be read as JSON", "Fetch or write the file again."),
     "missing list": Kind(
         "error",
         "'images', 'annotations' or 'categories' is no list",
@@ -30,6 +28,12 @@ _ENTRIES: dict[str, Kind] = {
         "NaN or infinity where a number of pixels belongs",
         "Find the division by zero that wrote it.",
         "box and area become those of the mask; a mask with such a number is removed",
+    ),
+    "other value not finite": Kind(
+        "warning",
+        "NaN or infinity, as pandas writes for what is missing: JSON has no such value",
+        "Leave the key out where there is no value.",
+        "the value becomes null",
     ),
     # categories
     "category id twice": Kind(
@@ -57,7 +61,10 @@ _ENTRIES: dict[str, Kind] = {
         "config.",
     ),
     "category without annotations": Kind(
-        "note", "a category of the file has no annotation", "Nothing, unless you expected some."
+        "note",
+        "categories of the file have no annotation",
+        "Nothing, unless you expected some.",
+        is_usual=True,
     ),
     # images
     "image id twice": Kind(
@@ -135,6 +142,12 @@ _PHOTOS_AND_LOADER: dict[str, Kind] = {
     # photos
     "photo missing": Kind(
         "error", "a photo is not in the folder", "Is the folder complete?", DROP_IMAGE
+    ),
+    "photo under another name": Kind(
+        "error",
+        "a photo differs from its image's file name in suffix or case: training does not find it",
+        "Rename the photo or the entry; names are case-sensitive.",
+        "the file name becomes that of the photo",
     ),
     "photo unreadable": Kind(
         "error", "a photo cannot be decoded: training stops at it", "Fetch it again.", DROP_IMAGE

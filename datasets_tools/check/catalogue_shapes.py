@@ -55,6 +55,12 @@ SHAPES: dict[str, Kind] = {
         "Are the coordinates in pixels of this image?",
         "the points move to the frame",
     ),
+    "polygon outside": Kind(
+        "error",
+        "more than half of a polygon lies outside the image: it is of another image or scale",
+        "Are the coordinates in pixels of this image? Draw it again, or remove it.",
+        "the polygon is removed, and the annotation if none is left",
+    ),
     "mask empty": Kind("error", "a mask has no pixel", "Remove the annotation.", DROP_ANNOTATION),
     "mask tiny": Kind(
         "note",

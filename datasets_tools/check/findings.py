@@ -26,6 +26,7 @@ class Finding:
         annotation_id: likewise.
         file_name: the photo's.
         entry: list of the file and position in it, for the repair; None for the whole file.
+        found_name: the name under which a photo was found, for the repair.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Finding:
     annotation_id: int | None = None
     file_name: str | None = None
     entry: tuple[str, int] | None = None
+    found_name: str | None = None
 
     @property
     def severity(self) -> str:

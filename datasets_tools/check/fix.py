@@ -8,11 +8,12 @@ until a round finds nothing that it can mend.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fashion_mmdet.core.errors import AnnotationError, FashionError
+from fashion_mmdet.core.files import json_text
 
 from .annotations import Survey, survey_data
 from .catalogue import CATALOGUE
@@ -69,6 +70,25 @@ def fix(
             f"{errors[0].where}: {errors[0].message} Please report this."
         )
     return Fixed(repair.data, repair.changes, survey.findings)
+
+
+def pieces_of_json(data: dict[str, Any], where: str) -> Iterator[str]:
+    """Yield the text of a COCO file by entry: in one it would take some times its memory.
+
+    Raises:
+        FashionError: as :func:`core.files.json_text`; ``where`` is named.
+    """
+    between = "{"
+    for key, value in data.items():
+        yield f"{between}{json_text(key, where)}: "
+        if isinstance(value, list):
+            for index, entry in enumerate(value):
+                yield ("[", ",\n")[index > 0] + json_text(entry, f"{where}: {key}[{index}]")
+            yield "]" if value else "[]"
+        else:
+            yield json_text(value, where)
+        between = ",\n"
+    yield "}\n"
 
 
 def refuse_wrong_folder(survey: Survey) -> None:

@@ -84,7 +84,7 @@ def read_mask(
 #: Kinds of faults with which a polygon is no part of its mask.
 NOT_DRAWN = frozenset({
     "number not finite", "segmentation malformed", "polygon of too few points",
-    "polygon degenerate",
+    "polygon degenerate", "polygon outside",
 })  # fmt: skip
 
 
@@ -97,9 +97,7 @@ def check_masks(survey: Survey, scale: tuple[int, int], progress: bool = False) 
         progress: show a progress bar where stderr is a terminal.
     """
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
-    for image_id, index in tqdm(
-        survey.images.items(), unit="image", desc="masks", disable=hidden
-    ):
+    for image_id, index in tqdm(survey.images.items(), unit="image", desc="masks", disable=hidden):
         image = survey.data["images"][index]
         height_px, width_px = image["height"], image["width"]
         zoom = zoom_of(height_px, width_px, scale)
@@ -115,9 +113,7 @@ def check_masks(survey: Survey, scale: tuple[int, int], progress: bool = False) 
 
 def zoom_of(height_px: int, width_px: int, scale: tuple[int, int]) -> float:
     """Return by how much ``Resize(scale, keep_ratio=True)`` enlarges an image."""
-    return min(
-        max(scale) / max(height_px, width_px), min(scale) / min(height_px, width_px)
-    )
+    return min(max(scale) / max(height_px, width_px), min(scale) / min(height_px, width_px))
 
 
 def _look_at_mask(

@@ -1,4 +1,7 @@
-"""Photos, decoded in full: what is missing, damaged, turned, of another size or colour."""
+"""Photos, decoded in full: what is missing, damaged, turned, of another size or colour.
+
+A photo whose name differs from its image's in suffix or case alone is looked at all the same.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import inside
 
 from .annotations import Survey
+from .near_names import NearNames
 from .values import decodable
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -56,11 +60,14 @@ def check_photos(
         FashionError: if ``images_dir`` is no folder.
     """
     finder = PhotoFinder(images_dir)
+    near = NearNames(images_dir, (survey.data["images"][i] for i in survey.images.values()))
     places = []
     for index in survey.images.values():
         with contextlib.suppress(FashionError):  # a name that leaves: the survey has found it
             name = survey.data["images"][index]["file_name"]
-            places.append((index, inside(images_dir, name, "")))
+            path = inside(images_dir, name, "")
+            found_name = None if os.path.exists(path) else near.of(name)
+            places.append((index, inside(images_dir, found_name or name, ""), found_name))
     hidden = None if progress else True  # None: hidden unless stderr is a terminal
     start, n_bytes = time.perf_counter(), 0
     # OpenCV's own threads would fight with ours.
@@ -68,17 +75,20 @@ def check_photos(
     cv2.setNumThreads(1)
     try:
         with ThreadPoolExecutor(workers) as pool:
-            looks = pool.map(
-                lambda item: _look(item[1], survey.data["images"][item[0]]), places
-            )
+            looks = pool.map(lambda item: _look(item[1], survey.data["images"][item[0]]), places)
             bar = tqdm(looks, total=len(places), unit="photo", desc="photos", disable=hidden)
-            for (index, _), (faults, size) in zip(places, bar, strict=True):
+            for (index, path, found_name), (faults, size) in zip(places, bar, strict=True):
                 n_bytes += size
                 bar.set_postfix_str(f"{n_bytes / 1e6 / (time.perf_counter() - start):.1f} MB/s")
                 for kind, message in faults:
                     if kind == "photo missing":
-                        message += _found_below(finder, survey.data["images"][index]["file_name"])
+                        name = survey.data["images"][index]["file_name"]
+                        message += near.hint(name) + _found_below(finder, name)
                     survey.add(kind, message, "images", index)
+                if found_name is not None:
+                    message = f"a photo of this name expected, found {decodable(path.name)} alone."
+                    more = {"found_name": found_name}
+                    survey.add("photo under another name", message, "images", index, **more)
     finally:
         cv2.setNumThreads(cv2_threads)
     return Speed(len(places), n_bytes, time.perf_counter() - start)
@@ -86,10 +96,12 @@ def check_photos(
 
 def _look(path: Path, image: dict) -> tuple[list[tuple[str, str]], int]:
     """Return (kind, message) for all that is wrong with one photo, and its size in bytes."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        return [("photo unreadable", "a file expected, got a folder, a pipe or the like.")], 0
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return [("photo missing", _missing(path))], 0
+        return [("photo missing", "a photo of this name expected, found none.")], 0
     except OSError as error:
         return [("photo unreadable", f"a readable file expected, got: {error.strerror}.")], 0
     try:
@@ -110,19 +122,9 @@ def _look(path: Path, image: dict) -> tuple[list[tuple[str, str]], int]:
     return faults, len(raw)
 
 
-def _missing(path: Path) -> str:
-    message = "a photo of this name expected, found none"
-    others = sorted(decodable(p.name) for p in path.parent.glob(f"{_escaped(path.stem)}.*"))
-    return f"{message}. There is {', '.join(others[:3])}." if others else f"{message}."
-
-
 def _found_below(finder: PhotoFinder, file_name: str) -> str:
     below = finder.root_below(os.path.splitext(file_name)[0])
     return f" It lies below: give --images {below}." if below else ""
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
 def _undecodable(raw: bytes) -> tuple[str, str] | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from .values import is_number, not_finite
 
 #: How far beyond the frame a point may lie: annotation tools round outwards.
 FRAME_PX = 1.0
+#: A polygon with less than this share of its area in the frame is no garment that hangs over it.
+LEAST_INSIDE = 0.5
 #: Whether a polygon of more points crosses itself is not looked at: time grows with their square.
 MOST_POINTS = 5000
 # Edges that are compared with as many others in one go: bounds memory.
 _BLOCK = 256
+# Cells a side of the raster on which the share in the frame is measured, to about a percent.
+_CELLS = 512
 # Beyond any photo; squares of larger numbers would leave the range of a double.
 _FAR_PX = 1e12
 
@@ -32,13 +37,16 @@ def faults_of(polygon: Any, height_px: int, width_px: int) -> list[tuple[str, st
     points_N2 = np.array(polygon, dtype=np.float64).reshape(-1, 2)
     faults = []
     beyond = np.maximum(-points_N2, points_N2 - (width_px, height_px)).max()
-    if beyond > FRAME_PX:
-        faults.append((
-            "polygon out of frame",
-            f"points within {width_px} x {height_px} px (width x height) expected, got one "
-            f"{beyond:.1f} px outside.",
-        ))
     points_N2 = points_N2.clip(-_FAR_PX, _FAR_PX)
+    if beyond > FRAME_PX:
+        share = share_inside(points_N2, height_px, width_px)
+        message = (
+            f"points within {width_px} x {height_px} px (width x height) expected, got one "
+            f"{beyond:.1f} px outside"
+        )
+        if share < LEAST_INSIDE:
+            return [("polygon outside", f"{message}, and {share:.0%} of the area inside.")]
+        faults.append(("polygon out of frame", f"{message}."))
     if _shares_a_line(points_N2):
         faults.append(("polygon degenerate", "an area expected, got points on one line."))
     elif len(points_N2) > MOST_POINTS:
@@ -53,6 +61,19 @@ def clip(polygon: list[float], height_px: int, width_px: int) -> list[float]:
     """Return the polygon with every point moved to the frame, where it is outside."""
     points_N2 = np.array(polygon, dtype=np.float64).reshape(-1, 2)
     return np.clip(points_N2, 0, (width_px, height_px)).ravel().tolist()
+
+
+def share_inside(points_N2: np.ndarray, height_px: int, width_px: int) -> float:
+    """Return the share of a polygon's area that lies in the frame, to about a percent."""
+    low_2 = points_N2.min(axis=0)
+    # A raster of the polygon's own extent: however far it reaches, it fits.
+    cells_a_px_2 = (_CELLS - 1) / np.maximum(points_N2.max(axis=0) - low_2, 1e-9)
+    raster_YX = np.zeros((_CELLS, _CELLS), np.uint8)
+    corners_N2 = np.rint((points_N2 - low_2) * cells_a_px_2).astype(np.int32)
+    cv2.fillPoly(raster_YX, [corners_N2], 1)
+    x, y = (low_2 + np.arange(_CELLS)[:, None] / cells_a_px_2).T
+    in_frame_YX = ((y >= 0) & (y <= height_px))[:, None] & ((x >= 0) & (x <= width_px))
+    return float(raster_YX[in_frame_YX].sum() / raster_YX.sum())
 
 
 def _shares_a_line(points_N2: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ from fashion_mmdet.core import rle
 
 from .annotations import attribute_ids, image_faults, intended, unknown_attributes
 from .masks import NOT_DRAWN
+from .other_values import other_not_finite
 from .polygons import clip, faults_of
 from .repair import Remedy, Repair
 from .values import not_finite
@@ -88,6 +89,12 @@ def _file_name_twice(repair: Repair, kind: str, key: str, index: int) -> None:
     repair.drop(kind, key, index)
 
 
+def _photo_under_another_name(repair: Repair, kind: str, key: str, index: int) -> None:
+    name = repair.found_name_of[index]
+    repair.put(kind, key, index, "file_name", name, "the name of the photo")
+    bisect.insort(repair.images_of_name.setdefault(os.path.normpath(name), []), index)
+
+
 def _iscrowd(repair: Repair, kind: str, key: str, index: int) -> None:
     repair.put(kind, key, index, "iscrowd", 0, "an instance")
 
@@ -150,6 +157,11 @@ def _not_finite(repair: Repair, kind: str, key: str, index: int) -> None:
         _area(repair, kind, key, index)
 
 
+def _other_not_finite(repair: Repair, kind: str, key: str, index: int) -> None:
+    for name in other_not_finite(key, repair.data[key][index]):
+        repair.put(kind, key, index, name, None, "null")
+
+
 #: kind -> what mends it.
 REMEDIES: dict[str, Remedy] = {
     **dict.fromkeys(
@@ -164,7 +176,7 @@ REMEDIES: dict[str, Remedy] = {
     **dict.fromkeys(
         (
             "segmentation malformed", "polygon of too few points", "polygon degenerate",
-            "polygon out of frame",
+            "polygon out of frame", "polygon outside",
         ),
         _polygons,
     ),
@@ -180,6 +192,7 @@ REMEDIES: dict[str, Remedy] = {
         _area,
     ),
     "number not finite": _not_finite,
+    "other value not finite": _other_not_finite,
     "category id twice": _category_id_twice,
     "category name twice": _category_name_twice,
     "category misspelt": _category_misspelt,
@@ -188,4 +201,5 @@ REMEDIES: dict[str, Remedy] = {
     "annotation id twice": _annotation_id_twice,
     "attribute unknown": _attribute_unknown,
     "iscrowd malformed": _iscrowd,
+    "photo under another name": _photo_under_another_name,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Repair:
     Attributes:
         data: the copy; ``source``, which it starts as, stays as it is.
         changes: see :class:`.fix.Fixed`.
+        found_name_of: position of an image -> the name under which its photo was found.
         image_of: image id -> the first whole entry that has it.
         images_of_id, images_of_name, categories_of_id, categories_of_name: id or name -> the
             positions that had it at the start of the round.
@@ -57,7 +59,13 @@ class Repair:
         self._gone: dict[str, dict[int, str]] = {key: {} for key in _LISTS}
         self._free_ids = {key: self._unused_ids(key) for key in _LISTS}
         self._look_up()
-        for finding in sorted(findings, key=_turn):
+        findings = sorted(findings, key=_turn)
+        self.found_name_of = {
+            finding.entry[1]: finding.found_name
+            for finding in findings
+            if finding.entry is not None and finding.found_name is not None
+        }
+        for finding in findings:
             if finding.entry is not None:
                 remedies[finding.kind](self, finding.kind, *finding.entry)
         self._take_along()
@@ -178,13 +186,14 @@ def _turn(finding: Finding) -> int:
     return (finding.kind in _LAST) - (finding.kind in _FIRST)
 
 
-def _loggable(value: Any) -> Any:
-    """Return ``value``, or a short text where it nests too deep to be written as JSON."""
-    level = [value]
-    for _ in range(_MOST_NESTED):
-        parts = [v.values() if isinstance(v, dict) else v for v in level
-                 if isinstance(v, (dict, list))]  # fmt: skip
-        level = [v for part in parts for v in part if isinstance(v, (dict, list))]
-        if not level:
-            return value
-    return short(value)
+def _loggable(value: Any, levels: int = _MOST_NESTED) -> Any:
+    """Return ``value`` as JSON holds it: what is not finite, or nests too deep, is a short text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if not isinstance(value, (dict, list)):
+        return value
+    if not levels:
+        return short(value)
+    if isinstance(value, dict):
+        return {key: _loggable(part, levels - 1) for key, part in value.items()}
+    return [_loggable(part, levels - 1) for part in value]

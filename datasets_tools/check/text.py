@@ -13,19 +13,30 @@ from .findings import SEVERITIES, Findings
 from .photos import Speed
 
 _SHOWN_PER_KIND = 3
+_MOST_OF_USUAL = 100  # characters
 
 
 def findings_text(findings: Findings) -> Iterator[str]:
     """Yield the lines to print: by kind, most severe and most frequent first, three named."""
     for kind, found in findings.ranked():
         about = CATALOGUE[kind]
+        if about.is_usual:
+            for finding in found:
+                yield f"{about.severity}: {kind}: {_cut(finding.message)} {about.advice}"
+            continue
         yield f"{about.severity}: {kind} ({len(found):,}): {about.meaning}"
         for finding in found[:_SHOWN_PER_KIND]:
             photo = f" [{finding.file_name}]" if finding.file_name else ""
             yield f"    {finding.where}{photo}: {finding.message}"
         if len(found) > _SHOWN_PER_KIND:
             yield f"    and {len(found) - _SHOWN_PER_KIND:,} more"
-        yield f"    {about.advice}" + (f" --fix: {about.fix}." if about.fix else "")
+        yield f"    {about.what_to_do}"
+
+
+def _cut(message: str) -> str:
+    if len(message) <= _MOST_OF_USUAL:
+        return message
+    return f"{message[:_MOST_OF_USUAL].rpartition(', ')[0]}, ..."
 
 
 def summary(survey: Survey) -> str:

@@ -29,6 +29,20 @@ def not_finite(value: object) -> bool:
     return False
 
 
+def holds_not_finite(value: object) -> bool:
+    """Return whether a NaN or infinite number is anywhere in ``value``, objects too."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            return True
+    return False
+
+
 def decodable(text: str) -> str:
     """Return a path's text as UTF-8 can hold it: bytes of a name that are none become U+FFFD."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -27,12 +27,14 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets_tools.category_map import MAPS, CategoryTable, MapRow, add_map_arguments
+from datasets_tools.folders import require_json
 from datasets_tools.pairs import MIN_INSTANCE_PX, split_pair
 from datasets_tools.report import (
     BadRow,
     BadRows,
     ConversionReport,
     add_max_bad_rows,
+    counted,
     say,
     sweep,
 )
@@ -66,14 +68,16 @@ class _Tally:
     def notes(self) -> Iterator[str]:
         for name, area_px in self.unmapped_px.most_common():
             yield (
-                f"{name!r} has no category: {area_px:,} px in {self.unmapped_images[name]:,} photos"
+                f"{name!r} has no category: {area_px:,} px in "
+                f"{counted(self.unmapped_images[name], 'photo')}"
             )
         yield (
             f"worn in pairs: {self.n_pairs_parted:,} parted into left and right, "
             f"{self.n_pairs_whole:,} left as one (touching, or one visible)"
         )
         if self.n_small:
-            yield f"{self.n_small:,} instances under {MIN_INSTANCE_PX} px were not written"
+            small = counted(self.n_small, "instance")
+            yield f"{small} under {MIN_INSTANCE_PX} px, not written"
 
 
 def match_labels(names: list[str], table: CategoryTable, where: str) -> list[MapRow]:
@@ -98,6 +102,7 @@ def convert(
     photos: str = "link",
     max_bad_rows: int = 100,
     map_path: str | os.PathLike[str] = MAP_PATH,
+    map_add: str | os.PathLike[str] | None = None,
     force: bool = False,
     progress: bool = False,
 ) -> ConversionReport:
@@ -116,6 +121,7 @@ def convert(
             :func:`link_photos`), ``"none"`` not to.
         max_bad_rows: how many photos may be left out.
         map_path: the table of names and categories.
+        map_add: rows to add to it, or to put in place of its own.
         force: overwrite ``out_path``.
         progress: show a progress bar.
 
@@ -126,11 +132,14 @@ def convert(
     root, out_path = Path(root), Path(out_path)
     list_path, name = root / "label_list.mat", out_path.name
     inputs = (list_path, root / "photos" / name, root / "annotations" / "pixel-level" / name)
-    refuse_own_input(out_path, *inputs)
+    refuse_own_input(out_path, *inputs, map_path, map_add or map_path)
+    require_json(out_path)
     refuse_overwrite(out_path, force)
     require_dataset(root)
-    table = CategoryTable.read(map_path)
-    labels = match_labels(read_label_list(list_path), table, where=str(list_path))
+    table = CategoryTable.read(map_path, map_add)
+    names = read_label_list(list_path)
+    labels = match_labels(names, table, where=str(list_path))
+    respelt = [(n, row.name) for n, row in zip(names, labels, strict=True) if n != row.name]
     stems, notes = paired_stems(root)
     bad, tally = BadRows(max_bad_rows, str(root)), _Tally()
     info = {
@@ -159,7 +168,7 @@ def convert(
         n_masks=writer.n_annotations,
         masks_per_class={name: tally.n_per_category[name] for name in ontology.CLASSES},
         bad=bad,
-        notes=(*notes, *tally.notes()),
+        notes=(*notes, *(f"{n!r} taken as {ours!r}" for n, ours in respelt), *tally.notes()),
     )
 
 
@@ -232,6 +241,7 @@ def run(args: argparse.Namespace) -> int:
         photos=args.photos,
         max_bad_rows=args.max_bad_rows,
         map_path=args.map,
+        map_add=args.map_add,
         force=args.force,
         progress=True,
     )

@@ -65,8 +65,9 @@ def read_pair(root: Path, stem: str, n_labels: int) -> np.ndarray:
             size_hw = image.size[::-1]
             orientation = exif_orientation(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise BadRow(
-            "photo", f"{photo}: a readable photo expected, got: {error}. Is the file complete?"
+            "photo", f"{photo}: a readable photo expected, got: {reason}. Is the file complete?"
         ) from None
     if orientation != 1:
         # Some readers turn such a photo and some do not; its map fits one of the two.
@@ -113,7 +114,7 @@ def link_photos(root: Path, out_path: Path) -> Path:
         link.symlink_to(source, target_is_directory=True)
     except OSError as error:
         raise FashionError(
-            f"{link}: a link to {source} could not be made ({error}). "
+            f"{link}: a link to {source} could not be made ({error.strerror or error}). "
             "Copy the folder there and pass --photos none."
         ) from None
     return link

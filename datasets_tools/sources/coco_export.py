@@ -38,13 +38,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from datasets_tools.category_map import CategoryTable
-from datasets_tools.convert import add_source_arguments, run_source
+from datasets_tools.cached import read_originals
+from datasets_tools.category_map import CategoryTable, table_of
+from datasets_tools.convert import (
+    add_source_arguments,
+    check_out,
+    refuse_other_export,
+    run_source,
+)
 from datasets_tools.report import BadRow
 from datasets_tools.source import SourceImage, SourceMask
-from fashion_mmdet.core.coco import map_categories, read_coco
+from fashion_mmdet.core.coco import map_categories
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import inside, refuse_overwrite
+from fashion_mmdet.core.files import inside
 
 CROWDS = ("auto", "keep", "instances")
 _KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd", "ignore"}
@@ -124,7 +130,7 @@ def _mask(
         counts["annotations left out: ignore is set"] += 1
         return None
     for key in annotation.keys() - _KEYS - set(keep):
-        counts[f"times {key!r} of an annotation not kept"] += 1
+        counts[f"values of {key!r} of annotations, not kept"] += 1
     iscrowd = annotation.get("iscrowd", 0)
     if iscrowd:
         attributes = annotation.get("attributes")
@@ -190,11 +196,11 @@ def photo_names(file_name: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def require_names(data: Mapping[str, Any], table_path: str, where: str) -> None:
+def require_names(data: Mapping[str, Any], table: CategoryTable, where: str) -> None:
     """Raise OntologyError, naming all categories in use that the table lacks."""
     name_of_id = map_categories(data["categories"], (), where).unknown
     used = {annotation["category_id"] for annotation in data["annotations"]}
-    CategoryTable.read(table_path).require((name_of_id[i] for i in used), where)
+    table.require((name_of_id[i] for i in used), where)
 
 
 def add_crowds(parser: argparse.ArgumentParser, default: str) -> None:
@@ -217,9 +223,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert as ``args`` say and print the report; return the exit code."""
-    refuse_overwrite(args.out, args.force)
-    data = read_coco(args.json)
-    require_names(data, args.map, str(args.json))
+    check_out(args)
+    refuse_other_export(args.json)
+    data = read_originals(args.json)
+    require_names(data, table_of(args), str(args.json))
     counts: Counter[str] = Counter()
     images_dir = args.images if args.check_photos else None
     return run_source(

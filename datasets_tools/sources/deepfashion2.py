@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets_tools.category_map import CategoryTable
+from datasets_tools.category_map import plain_name, table_of
 from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.folders import files_in
 from datasets_tools.report import BadRow, short
@@ -74,7 +74,7 @@ def _photo(path: Path, name_of_id: Mapping[int, str], counts: Counter[str]) -> S
             f"{short(source)} and {short(pair_id)}. Is this a file of DeepFashion2's annos?",
         )
     items = sorted(filter(_ITEM.fullmatch, data), key=lambda key: int(key[4:]))
-    counts["entries that are no item: not read"] += len(data) - len(items) - 2
+    counts["entries beside the items: not read"] += len(data) - len(items) - 2
     masks: list[SourceMask | BadRow] = []
     for key in items:
         try:
@@ -100,7 +100,7 @@ def _mask(
             f"{where}: a text 'category_name' and a whole number 'category_id' expected, got "
             f"{short(name)} and {short(category_id)}. Mend or remove the item.",
         )
-    if name_of_id.get(category_id, name) != name:
+    if plain_name(name_of_id.get(category_id, name)) != plain_name(name):
         raise BadRow(
             "category",
             f"{where}: the name of category {category_id}, {name_of_id[category_id]!r}, expected, "
@@ -122,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert as the options say, print the report and return the exit code."""
     counts: Counter[str] = Counter()
-    images = read_folder(args.annos, CategoryTable.read(args.map).name_of_id(), counts)
+    images = read_folder(args.annos, table_of(args).name_of_id(), counts)
     return run_source(
         args,
         images,

@@ -25,13 +25,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datasets_tools.attributes import attribute_table
-from datasets_tools.convert import add_source_arguments, run_source
+from datasets_tools.cached import read_originals
+from datasets_tools.category_map import table_of
+from datasets_tools.convert import add_source_arguments, check_out, run_source
 from datasets_tools.report import BadRow
 from datasets_tools.source import SourceImage, SourceMask
 from datasets_tools.sources.coco_export import add_crowds, read_images, require_names
-from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError
-from fashion_mmdet.core.files import refuse_overwrite
 
 
 def read_fashionpedia(
@@ -86,14 +86,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert as ``args`` say and print the report; return the exit code."""
-    refuse_overwrite(args.out, args.force)  # before the file, of half a gigabyte, is read
-    data = read_coco(args.json)
+    check_out(args)  # before the file, of half a gigabyte, is read
+    data = read_originals(args.json)
     if not isinstance(data.get("attributes"), list):
         raise AnnotationError(
             f"{args.json}: a list 'attributes' expected, got none. Is this an instances_attributes "
             "file of Fashionpedia? For other COCO files there is `fashion data convert coco`."
         )
-    require_names(data, args.map, str(args.json))
+    require_names(data, table_of(args), str(args.json))
     attributes = attribute_table(data["attributes"], str(args.json))
     counts: Counter[str] = Counter()
     known = frozenset(entry["id"] for entry in attributes)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ from tqdm import tqdm
 
 from datasets_tools.category_map import MAPS, CategoryTable, add_map_arguments
 from datasets_tools.csv_rows import CsvRows
+from datasets_tools.folders import require_json
 from datasets_tools.photos import Photo, PhotoFinder, has_suffix
 from datasets_tools.report import (
     BadRow,
     BadRows,
     ConversionReport,
     add_max_bad_rows,
+    counted,
     say,
     sweep,
 )
@@ -44,7 +47,7 @@ from datasets_tools.sources.imaterialist_rows import (
     read_mask,
     read_size,
 )
-from datasets_tools.workers import ordered_map
+from datasets_tools.workers import n_cores, ordered_map
 from fashion_mmdet.core.coco_writer import CocoWriter
 from fashion_mmdet.core.errors import (
     AnnotationError,
@@ -55,8 +58,8 @@ from fashion_mmdet.core.files import inside, refuse_overwrite, refuse_own_input
 from fashion_mmdet.core.ontology import coco_categories
 
 MAP_PATH = MAPS / "imaterialist.csv"
-# Processes take half a second to start; in that time one converts some 3,000 rows.
-_WORTH_WORKERS_BYTES = 64 * 2**20
+# Processes take some time to start; below this size one is done as soon.
+_WORTH_WORKERS_BYTES = 128 * 2**20
 
 
 def convert(
@@ -66,6 +69,7 @@ def convert(
     out_path: str | os.PathLike[str],
     *,
     map_path: str | os.PathLike[str] = MAP_PATH,
+    map_add: str | os.PathLike[str] | None = None,
     max_bad_rows: int = 100,
     check_photos: bool = True,
     workers: int = 1,
@@ -91,6 +95,7 @@ def convert(
         images_dir: the folder of the photos; may be None without ``check_photos``.
         out_path: the COCO file to write.
         map_path: the table of names and categories.
+        map_add: rows to add to it, or to put in place of its own.
         max_bad_rows: how many bad rows are skipped; one more stops the conversion.
         check_photos: look for each photo and compare its size; otherwise ``file_name`` is the
             ``ImageId`` with ``.jpg``.
@@ -102,8 +107,9 @@ def convert(
         FashionError: for files that cannot be read, a missing column, an unknown category name
             or too many bad rows.
     """
-    refuse_own_input(out_path, csv_path, descriptions_path, map_path)
-    labels = Labels.read(descriptions_path, CategoryTable.read(map_path))
+    refuse_own_input(out_path, csv_path, descriptions_path, map_path, map_add or map_path)
+    require_json(out_path)
+    labels = Labels.read(descriptions_path, CategoryTable.read(map_path, map_add))
     finder = PhotoFinder(images_dir) if check_photos else None
     bad = BadRows(max_bad_rows, str(csv_path))
     rows = CsvRows(csv_path, COLUMNS, optional=(ATTRIBUTES,))
@@ -120,7 +126,8 @@ def convert(
         line, number = 1, 0
         for row in _read(rows, workers, progress):
             line += 1
-            if isinstance(row, str) and not row.strip():
+            if isinstance(row, str) and rows.is_blank(row):
+                converter.n_blank += 1
                 continue
             number += 1
             try:
@@ -128,6 +135,7 @@ def convert(
             except (BadRow, MaskError) as error:
                 # Height and Width may each be possible, and no mask as large as both.
                 bad.add(getattr(error, "kind", "size"), str(error))
+        rows.require_unchanged()
         if not writer.n_annotations:
             raise AnnotationError(
                 f"{csv_path}: at least one good row expected, got none "
@@ -174,6 +182,8 @@ class _Converter:
         self, rows: CsvRows, labels: Labels, finder: PhotoFinder | None, writer: CocoWriter
     ) -> None:
         self.per_class: Counter[str] = Counter()
+        self.n_blank = 0
+        self._is_from_excel = True  # until a longer row than Excel's is met
         self._rows = rows
         self._labels = labels
         self._finder = finder
@@ -191,7 +201,11 @@ class _Converter:
             BadRow: or MaskError; the row then has left no trace but its image's number.
         """
         where = f"{self._rows.path.name}:{line}"
-        fields = self._rows.named(where, row) if isinstance(row, str) else row.fields
+        if isinstance(row, str):
+            fields = self._rows.named(where, row, may_be_cut=self._is_from_excel)
+        else:
+            fields = row.fields
+            self._is_from_excel &= not row.is_beyond_excel
         image = self._image(fields["ImageId"], where)
         name, attributes = self._labels.parse(fields, where)
         if name is None:
@@ -229,19 +243,23 @@ class _Converter:
     def notes(self) -> list[str]:
         """Return what is to be said of the images at the end."""
         notes = []
+        if self.n_blank:
+            notes.append(f"{counted(self.n_blank, 'blank row')} passed by")
+        notes += [f"{name!r} taken as {ours!r}" for name, ours in self._labels.respelt.values()]
         if self._n_unmapped:
-            notes.append(f"{self._n_unmapped:,} masks left out: no category of ours by the table")
+            masks = counted(self._n_unmapped, "mask")
+            notes.append(f"{masks} left out: no category of ours by the table")
         empty = sum(not image.written for image in self._by_file.values())
         if empty:
-            notes.append(f"{empty} images left out: they have no good row")
+            notes.append(f"{counted(empty, 'image')} left out: no good row")
         flipped = [
             i for i in self._by_file.values() if i.photo and i.photo.is_flipped and i.written
         ]
         if flipped:
             notes.append(
-                f"{len(flipped)} photos, e.g. {flipped[0].file_name}, have an EXIF orientation "
-                "that turns them without changing their size; whether the masks lie on the photo "
-                "as stored or as turned cannot be told. Look at them with the browse tool"
+                f"{counted(len(flipped), 'photo')} with an EXIF orientation that turns but does "
+                f"not change the size, e.g. {flipped[0].file_name}: whether the masks lie on the "
+                "photo as stored or as turned cannot be told. Look at them with the browse tool"
             )
         return notes
 
@@ -255,6 +273,7 @@ class _Converter:
         return image
 
     def _new_image(self, image_id: str, where: str) -> _Image:
+        image_id = posixpath.normpath(image_id) if image_id else image_id
         try:
             inside("the image folder", image_id, where)
         except FashionError as error:
@@ -299,7 +318,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=os.cpu_count() or 1,
+        default=n_cores(),
         metavar="N",
         help="processes that convert run lengths of a large CSV (default: one a core)",
     )
@@ -323,6 +342,7 @@ def run(args: argparse.Namespace) -> int:
         args.images,
         args.out,
         map_path=args.map,
+        map_add=args.map_add,
         max_bad_rows=args.max_bad_rows,
         check_photos=args.check_photos,
         workers=args.workers,

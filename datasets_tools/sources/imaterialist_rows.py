@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from datasets_tools.attributes import attribute_table
 from datasets_tools.category_map import CategoryTable
-from datasets_tools.csv_rows import Block, CsvRows, short
+from datasets_tools.csv_rows import EXCEL_CELL, Block, CsvRows, short
 from datasets_tools.report import BadRow
 from fashion_mmdet.core.coco import map_categories
 from fashion_mmdet.core.coco_writer import JsonText, rle_json
@@ -37,11 +37,15 @@ class Mask(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A good line of the CSV: its fields by column name, the runs aside, and what they say."""
+    """A good line of the CSV: its fields by column name, the runs aside, and what they say.
+
+    ``is_beyond_excel``: its runs are longer than any cell of Excel.
+    """
 
     fields: dict[str, str]
     size_hw: tuple[int, int]
     mask: Mask
+    is_beyond_excel: bool
 
 
 def read_block(rows: CsvRows, block: Block) -> list[Row | str]:
@@ -58,8 +62,8 @@ def read_block(rows: CsvRows, block: Block) -> list[Row | str]:
         except (BadRow, MaskError):
             found.append(line)
         else:
-            del fields["EncodedPixels"]
-            found.append(Row(fields, size_hw, mask))
+            is_long = len(fields.pop("EncodedPixels")) > EXCEL_CELL
+            found.append(Row(fields, size_hw, mask, is_long))
     return found
 
 
@@ -99,11 +103,13 @@ class Labels:
             counterpart.
         attributes: the file's attributes, as :func:`.attribute_table` returns them.
         attribute_ids: their numbers.
+        respelt: number of a category -> its name in the file and in the table, where they differ.
     """
 
     category_of_id: dict[int, str | None]
     attributes: list[dict[str, Any]]
     attribute_ids: frozenset[int]
+    respelt: dict[int, tuple[str, str]]
 
     @property
     def classes(self) -> list[str]:
@@ -122,15 +128,17 @@ class Labels:
                     f"{path}: the lists 'categories' and 'attributes' expected, got no {key!r}. "
                     "Is this label_descriptions.json?"
                 )
-        mapped = map_categories(data["categories"], tuple(table.rows), str(path))
-        table.require(mapped.unknown.values(), str(path))
-        names = list(table.rows)
-        category_of_id = {
-            number: table.rows[names[position]].category
-            for number, position in mapped.label_of_id.items()
-        }
+        # Without classes to map to, all names are unknown: ids and names, checked.
+        name_of_id = map_categories(data["categories"], (), str(path)).unknown
+        table.require(name_of_id.values(), str(path))
+        row_of_id = {number: table.row(name, str(path)) for number, name in name_of_id.items()}
         attributes = attribute_table(data["attributes"], str(path))
-        return cls(category_of_id, attributes, frozenset(entry["id"] for entry in attributes))
+        return cls(
+            {number: row.category for number, row in row_of_id.items()},
+            attributes,
+            frozenset(entry["id"] for entry in attributes),
+            {n: (name_of_id[n], r.name) for n, r in row_of_id.items() if r.name != name_of_id[n]},
+        )
 
     def parse(self, row: Mapping[str, str], where: str) -> tuple[str | None, list[int]]:
         """Return our category, None where there is none, and the attribute ids of a row."""

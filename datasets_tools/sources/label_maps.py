@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets_tools.category_map import CategoryTable
+from datasets_tools.category_map import CategoryTable, table_of
 from datasets_tools.convert import add_source_arguments, run_source
 from datasets_tools.folders import files_in
 from datasets_tools.pairs import MIN_INSTANCE_PX
@@ -163,10 +163,10 @@ def _masks(
         if table.rows[name].category is None:
             yield SourceMask(name, None, place)  # to be counted by its name, never drawn
         elif area_px[code] < MIN_INSTANCE_PX:
-            counts[f"masks under {MIN_INSTANCE_PX} px were not written"] += 1
+            counts[f"masks under {MIN_INSTANCE_PX} px, not written"] += 1
         else:
             extra = {"person": person} if person_HW is not None else {}
-            counts["masks lie on no person of the map of people"] += bool(extra) and not person
+            counts["masks on no person of the map of people"] += bool(extra) and not person
             yield SourceMask(name, rle.encode_mask(code_HW == code), place, extra)
 
 
@@ -177,9 +177,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = kinds.add_parser(kind, help=summary, description=f"{summary}.")
         one.add_argument("--maps", required=True, metavar="DIR", help="the folder of label maps")
         if kind == "cihp":
-            one.add_argument(
-                "--humans", required=True, metavar="DIR", help="the folder Human_ids"
-            )
+            one.add_argument("--humans", required=True, metavar="DIR", help="the folder Human_ids")
         add_source_arguments(one, kind)
 
 
@@ -187,7 +185,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert as the options say, print the report and return the exit code."""
     humans = getattr(args, "humans", None)
     counts: Counter[str] = Counter()
-    images = read_folder(args.maps, CategoryTable.read(args.map), counts, humans)
+    images = read_folder(args.maps, table_of(args), counts, humans)
     return run_source(
         args,
         images,

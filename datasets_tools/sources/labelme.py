@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections import Counter
-from collections.abc import Iterator
+import posixpath
+from collections import Counter, defaultdict
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from datasets_tools.category_map import CategoryTable
-from datasets_tools.convert import add_source_arguments, run_source
+from datasets_tools.category_map import table_of
+from datasets_tools.convert import add_source_arguments, check_out, run_source
 from datasets_tools.folders import n_unlabelled
-from datasets_tools.photos import MOST_PIXELS
+from datasets_tools.photos import MOST_PIXELS, has_suffix
 from datasets_tools.report import BadRow, short
 from datasets_tools.source import SourceImage, SourceMask
 from datasets_tools.sources.labelme_shapes import label_of, part_of, union_of
@@ -49,26 +51,86 @@ def label_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def read_labelme(
-    folder: str | os.PathLike[str], images_dir: str | os.PathLike[str], counts: Counter[str]
-) -> Iterator[SourceImage | BadRow]:
-    """Yield the photo of each JSON file below ``folder``.
+    folder: str | os.PathLike[str],
+    images_dir: str | os.PathLike[str],
+    counts: Counter[str],
+    *,
+    progress: bool = False,
+) -> list[SourceImage | BadRow]:
+    """Return the photo of each JSON file below ``folder``.
 
     ``file_name`` is where ``imagePath`` points to, relative to ``images_dir``; where that lies
-    outside (photos were moved apart from their labels), it is ``imagePath`` itself. What is not
-    read, photos without a JSON file among it, is entered in ``counts``.
+    outside (photos were moved apart from their labels), it is ``imagePath`` itself. If there is no
+    such photo, but just one below ``images_dir`` of that name without folders, and just one JSON
+    file names it, it is that. What is not read, photos without a JSON file among it, is entered in
+    ``counts``.
     """
-    labelled = []
-    for path in label_files(folder):
+    labelled: list[str] = []
+    images: list[SourceImage | BadRow] = []
+    files = label_files(folder)
+    for path in tqdm(files, desc="read", unit="photo", disable=None if progress else True):
         where = path.relative_to(folder).as_posix()
         labelled += [where, _file_name(path.name, path, Path(images_dir))]
         try:
-            image = _read_file(path, Path(images_dir), counts, where)
+            images.append(_read_file(path, Path(images_dir), counts, where))
         except BadRow as error:
-            yield error
-        else:
-            labelled.append(image.file_name)
-            yield image
+            images.append(error)
+    images = _moved(images, _Photos(Path(images_dir)), counts)
+    labelled += [image.file_name for image in images if isinstance(image, SourceImage)]
     counts["photos without a JSON file: not in the set"] += n_unlabelled(images_dir, labelled)
+    return images
+
+
+class _Photos:
+    """The photos below a folder, listed once one of them is not where its label says."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def is_there(self, file_name: str) -> bool:
+        """Return whether ``file_name``, with this or another suffix, is one of them."""
+        if os.path.isabs(file_name) or os.pardir in file_name.split("/"):
+            return False
+        is_file = os.path.isfile(self._root / file_name)
+        return is_file or os.path.splitext(file_name)[0] in self._stems
+
+    def of_base(self, base: str) -> list[str]:
+        """Return those whose name without folders and suffix is ``base`` in lower case."""
+        return self._by_base.get(base, [])
+
+    @cached_property
+    def _by_base(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for place, _, names in os.walk(self._root):
+            for name in filter(has_suffix, names):
+                relative = os.path.relpath(os.path.join(place, name), self._root)
+                found[_base(name)].append(relative.replace(os.sep, "/"))
+        return found
+
+    @cached_property
+    def _stems(self) -> set[str]:
+        return {os.path.splitext(name)[0] for names in self._by_base.values() for name in names}
+
+
+def _base(file_name: str) -> str:
+    return os.path.splitext(posixpath.basename(file_name))[0].lower()
+
+
+def _moved(
+    images: list[SourceImage | BadRow], photos: _Photos, counts: Counter[str]
+) -> list[SourceImage | BadRow]:
+    """Give the images whose photo was moved the name that it has now."""
+    times = Counter(_base(image.file_name) for image in images if isinstance(image, SourceImage))
+    result: list[SourceImage | BadRow] = []
+    for image in images:
+        if isinstance(image, SourceImage) and not photos.is_there(image.file_name):
+            base = _base(image.file_name)
+            found = photos.of_base(base)
+            if len(found) == 1 and times[base] == 1:
+                image = replace(image, file_name=found[0])
+                counts["photos found by the name alone, not where imagePath points"] += 1
+        result.append(image)
+    return result
 
 
 def _read_file(path: Path, images_dir: Path, counts: Counter[str], where: str) -> SourceImage:
@@ -167,13 +229,13 @@ def _flags(objects: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _require_names(images: list[SourceImage | BadRow], args: argparse.Namespace) -> None:
     """Refuse labels that the table lacks, all in one message."""
-    table = CategoryTable.read(args.map)
+    table = table_of(args)
     unknown = {
         mask.name: mask.where
         for image in reversed(images)
         if isinstance(image, SourceImage)
         for mask in reversed(image.masks)
-        if isinstance(mask, SourceMask) and mask.name not in table.rows
+        if isinstance(mask, SourceMask) and table.find(mask.name) is None
     }
     places = [f"{name!r} ({where})" for name, where in reversed(unknown.items())]
     if places:
@@ -188,11 +250,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert as ``args`` say; the photos are looked for in DIR unless --images says otherwise."""
+    check_out(args)
     args.images = args.images or args.folder
     counts: Counter[str] = Counter()
     # All are read before the first is written, so that all unknown names are told at once.
-    reader = read_labelme(args.folder, args.images, counts)
-    images = list(tqdm(reader, desc="read", unit="photo", disable=None))
+    images = read_labelme(args.folder, args.images, counts, progress=True)
     _require_names(images, args)
     return run_source(
         args,

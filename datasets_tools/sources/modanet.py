@@ -135,8 +135,7 @@ def _mask(
     segmentation = entry.get("segmentation")
     if _misses(entry.get("bbox"), segmentation):
         counts[
-            f"boxes lie more than {_BOX_TOLERANCE_PX} px off their polygons: the masks' own boxes "
-            "are written"
+            f"boxes more than {_BOX_TOLERANCE_PX} px off their polygons: written as of the masks"
         ] += 1
     extra = {"source_id": source_id}
     return SourceMask(name_of_id[category_id], segmentation, where, extra, entry.get("iscrowd", 0))

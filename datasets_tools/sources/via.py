@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from datasets_tools.convert import add_source_arguments, run_source
+from datasets_tools.convert import add_source_arguments, refuse_other_export, run_source
 from datasets_tools.report import BadRow
 from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core.errors import AnnotationError, FashionError, did_you_mean
@@ -63,8 +63,10 @@ def read_via(
 
 def _entries(data: Any, where: str) -> dict[str, dict[str, Any]]:
     entries = data.get("_via_img_metadata", data) if isinstance(data, dict) else None
-    good = isinstance(entries, dict) and entries and all(
-        isinstance(entry, dict) and "regions" in entry for entry in entries.values()
+    good = (
+        isinstance(entries, dict)
+        and entries
+        and all(isinstance(entry, dict) and "regions" in entry for entry in entries.values())
     )
     if not isinstance(entries, dict) or not good:
         raise AnnotationError(
@@ -158,6 +160,7 @@ def run(args: argparse.Namespace) -> int:
             "--no-check-photos: photos whose size can be read expected; VIA's files do not state "
             "it. Give the folder of the photos with --images."
         )
+    refuse_other_export(args.json)
     return run_source(
         args,
         read_via(args.json, args.key),

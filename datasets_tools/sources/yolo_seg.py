@@ -34,7 +34,7 @@ from datasets_tools.report import BadRow, short
 from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import looked_up_from
+from fashion_mmdet.core.files import unreadable
 
 #: Rounding puts points a little outside; those within this share of the side are moved to it, as
 #: Ultralytics' own loader takes them.
@@ -66,11 +66,9 @@ def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
     try:
         with open(path, encoding="utf-8") as stream:
             data = yaml.load(stream, _PlainLoader)  # noqa: S506, it is a SafeLoader
-    except FileNotFoundError:
-        raise FashionError(
-            f"{path}: a data.yaml expected, found no file. Check the path.{looked_up_from(path)}"
-        ) from None
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error, "a data.yaml in UTF-8") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise FashionError(f"{path}: a readable YAML file expected, got: {reason}.") from None
     names = data.get("names") if isinstance(data, dict) else None
@@ -110,22 +108,24 @@ def read_folder(
         counts: what was left out or moved is entered here, sentence -> number.
 
     Raises:
-        FashionError: for a folder that is not there or holds no text file.
+        FashionError: for a folder that is not there or holds no text file, or an ``images_dir``
+            whose parent is meant.
     """
     finder = PhotoFinder(images_dir)
-    paths = files_in(labels, ".txt", counts, deep=True)
+    paths = _label_files(labels, finder, counts)
     labelled = [path.relative_to(labels).as_posix() for path in paths]
     counts["photos without a text file: not in the set"] += n_unlabelled(images_dir, labelled)
     for path in paths:
         where = path.relative_to(labels).as_posix()
         photo = finder.find(os.path.splitext(where)[0])
         if photo.fault:
+            _refuse_photos_of_one_folder(Path(images_dir), where)
             yield BadRow(photo.fault[0], f"{where}: {photo.fault[1]}")
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            yield BadRow("unreadable", f"{where}: a text file expected, got: {error}.")
+            yield BadRow("unreadable", str(unreadable(where, error, "a text file in UTF-8")))
             continue
         masks: list[SourceMask | BadRow] = []
         for number, line in enumerate(lines, start=1):
@@ -137,6 +137,32 @@ def read_folder(
             except BadRow as error:
                 masks.append(error)
         yield SourceImage(photo.file_name, masks, where, photo.size_hw)
+
+
+def _label_files(
+    labels: str | os.PathLike[str], finder: PhotoFinder, counts: Counter[str]
+) -> list[Path]:
+    """Return the text files below ``labels``, but for the lists of names that LabelImg leaves."""
+    paths = []
+    for path in files_in(labels, ".txt", counts, deep=True):
+        stem = path.relative_to(labels).with_suffix("").as_posix()
+        if path.name == "classes.txt" and finder.find(stem).fault:
+            counts["files classes.txt: no labels, and the names are those of --data"] += 1
+        else:
+            paths.append(path)
+    return paths
+
+
+def _refuse_photos_of_one_folder(images_dir: Path, where: str) -> None:
+    """Refuse ``images/train`` as the photos of ``labels`` with its ``train/0001.txt``."""
+    parent = Path(os.path.abspath(images_dir)).parent
+    if where.split("/")[0] == Path(os.path.abspath(images_dir)).name and not (
+        PhotoFinder(parent).find(os.path.splitext(where)[0]).fault
+    ):
+        raise FashionError(
+            f"--images: the folder in which the photo of {where} has the same path expected, got "
+            f"{images_dir}. Give {os.path.dirname(images_dir) or parent}."
+        )
 
 
 def _mask(
@@ -176,7 +202,7 @@ def _mask(
             "Are they in pixels?",
         )
     if min(points) < 0 or max(points) > 1:
-        counts["masks with points just outside the photo, which were moved to its edge"] += 1
+        counts["masks with points just outside the photo, moved to its edge"] += 1
     size_wh = np.array(size_hw[::-1])
     line = np.floor(np.reshape(points, (-1, 2)) * size_wh + _ROUNDING_PX)
     line = np.clip(line, 0, size_wh - 1)

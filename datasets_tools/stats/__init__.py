@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from datasets_tools.report import say, sweep
+from datasets_tools.folders import refuse_json_folder
+from datasets_tools.report import counted, first_of, say, sweep
 from datasets_tools.stats import page, plots, style, summary, tables
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import FashionError
@@ -56,9 +58,10 @@ def _drawings(
            lambda theme: plots.long_tail(table, theme))  # fmt: skip
     yield ("areas", "Area of a mask", "Ring: the median. Thick: the middle half. Thin: the middle "
            "80 %.", lambda theme: plots.areas(measured, table, theme))  # fmt: skip
-    yield ("boxes", "Boxes and anchors", f"Photos resized to fit {long_side} x {short_side}. For "
-           f"{poor:.1%} of the boxes no anchor reaches an IoU of {tables.POOR_IOU:g}; they begin "
-           "training from a poor match.",
+    yield ("boxes", "Boxes and anchors", "Anchors are the boxes that a detector guesses before it "
+           f"has looked. Photos resized to fit {long_side} x {short_side}, no anchor reaches an "
+           f"IoU of {tables.POOR_IOU:g} with {poor:.1%} of the boxes; they begin training from a "
+           "poor match.",
            lambda theme: plots.boxes(fit, found["anchors_px"], theme))  # fmt: skip
     yield ("anchors_by_class", "Poor anchors by class", "Share of a class's boxes whose best "
            f"anchor stays under an IoU of {tables.POOR_IOU:g}.",
@@ -94,24 +97,21 @@ def write(
             with style.use(theme):
                 size_px = _save(draw(theme), path)
         sections.append(page.Section(key, name, text, size_px))
-    drawn = [
-        path.relative_to(out).as_posix() for s in sections for path in _plot_paths(out, s.key)
-    ]
+    drawn = [path.relative_to(out).as_posix() for s in sections for path in _plot_paths(out, s.key)]
     numbers = {**summary.as_json(measured, found), "plots": drawn}
     write_json(out / "stats.json", numbers, indent=1)
     table = found["classes"]
-    shown = [("All classes", "Areas are medians; small, medium and large as COCO counts them.",
+    shown = [("All classes", "Areas are medians; small, medium and large as COCO counts them. Poor "
+              "anchor: the share of boxes that no anchor overlaps by half (see Boxes and anchors).",
               page.class_rows(table))]  # fmt: skip
     if splits:
         rows = page.split_rows(table.name, found["split_images"], found["split_instances"])
         shown.append(("All splits", "Photos and instances of each class.", rows))
-    poor = (found["fit"].iou < tables.POOR_IOU).mean()
     top = {
         "photos": f"{len(measured.images):,}",
         "instances": f"{len(measured.instances):,}",
         "classes with instances": f"{int((table.instances > 0).sum())} of {len(table)}",
         "instances a photo": f"{found['per_image'].mean():.1f}",
-        f"best anchor under {tables.POOR_IOU:g}": f"{poor:.1%}",
     }
     write_text(out / "index.html", page.render(title, top, said, sections, shown))
     return said
@@ -132,6 +132,26 @@ def _earlier_plots(out: Path) -> list[Path]:
         return []
     own = (path for key in _KEYS for path in _plot_paths(out, key))
     return [path for path in own if path.relative_to(out).as_posix() in listed]
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder with anything in it, unless an earlier run made it.
+
+    Such a folder is told by its ``stats.json``, or by holding nothing but what a run writes: a
+    killed one leaves plots alone. Hidden files are nobody's.
+
+    Raises:
+        FashionError: for another folder, or what is none.
+    """
+    if os.path.lexists(out) and not out.is_dir():
+        raise FashionError(f"{out}: a folder expected, found a file. Choose another --out.")
+    names = {name for name in os.listdir(out) if not name.startswith(".")} if out.is_dir() else ()
+    foreign = sorted(set(names) - {"index.html", "stats.json", "plots"})
+    if foreign and not _earlier_plots(out):
+        raise FashionError(
+            f"{out}: a new folder, or one of an earlier fashion data stats, expected, found "
+            f"{first_of(foreign, 3)} in it. Choose another --out."
+        )
 
 
 def _save(drawn: Figure, path: Path) -> tuple[int, int]:
@@ -177,6 +197,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, draw and write as ``args`` say; return the exit code."""
     out = Path(args.out)
+    refuse_json_folder(out)
+    _refuse_foreign(out)
     written = [out / "index.html", out / "stats.json"]
     keys = [key for key in _KEYS if key != "splits" or args.split]
     written += [path for key in keys for path in _plot_paths(out, key)]
@@ -200,7 +222,8 @@ def run(args: argparse.Namespace) -> int:
         say(f"note: {note}")
     n_absent = int((found["classes"].instances == 0).sum())
     say(
-        f"{out / 'index.html'}: {len(measured.images):,} images, {len(measured.instances):,} "
-        f"instances, {len(found['classes']) - n_absent} of {len(found['classes'])} classes"
+        f"{out / 'index.html'}: {counted(len(measured.images), 'image')}, "
+        f"{counted(len(measured.instances), 'instance')}, "
+        f"{len(found['classes']) - n_absent} of {len(found['classes'])} classes"
     )
     return 0

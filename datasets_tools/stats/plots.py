@@ -144,9 +144,7 @@ def anchors_by_class(table: pd.DataFrame, theme: Theme) -> Figure:
     made, (axes,) = figure(9.4, 1 + _ROW_IN * len(present))
     colours = _class_colours(present, theme)
     axes.barh(range(len(present)), present.poor_anchors, color=colours, height=0.68)
-    for row, (share, count) in enumerate(
-        zip(present.poor_anchors, present.instances, strict=True)
-    ):
+    for row, (share, count) in enumerate(zip(present.poor_anchors, present.instances, strict=True)):
         axes.annotate(
             f"{round(share * count):,} of {count:,}", (share, row), (3, 0),
             textcoords="offset points", va="center", fontsize=7.5, color=theme.faint,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from datasets_tools.report import first_of
 from datasets_tools.stats import tables
 
 
@@ -36,22 +37,22 @@ def compute(
 def notes(measured: tables.Measured, splits: Mapping[str, tables.Measured]) -> Iterator[str]:
     """Yield what was left out, and what should not be so."""
     for what, count in measured.left_out.items():
-        yield f"{count:,} {what} are in no table."
+        yield f"{what} that are in no table: {count:,}"
     empty = int((tables.per_image(measured) == 0).sum())
     if empty:
-        yield f"{empty:,} photos have no instance."
+        yield f"photos without any instance: {empty:,}"
     known = set(measured.images.file_name)
     home: dict[str, str] = {}
     for split, part in splits.items():
         names = set(part.images.file_name)
         shared = sorted(name for name in names if name in home)
         if shared:
-            yield f"{len(shared):,} photos of {split} are in {home[shared[0]]} too: {shared[0]}, …"
+            yield f"photos of {split} that are in {home[shared[0]]} too: {first_of(shared, 1)}"
         if names - known:
-            yield f"{len(names - known):,} photos of {split} are not in the whole set."
+            yield f"photos of {split} that are not in the whole set: {len(names - known):,}"
         home |= dict.fromkeys(names, split)
         for what, count in part.left_out.items():
-            yield f"{split}: {count:,} {what} are in no table."
+            yield f"{split}: {what} that are in no table: {count:,}"
 
 
 def as_json(measured: tables.Measured, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fashion_mmdet import __version__
 from fashion_mmdet.core.errors import FashionError
@@ -42,8 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words:
         parser.exit(2, parser.format_help())
     chosen = parser.parse_args(words[:1])
-    module = importlib.import_module(COMMANDS[chosen.command][0])
-    return run(module.main, words[1:])
+
+    def function(rest: list[str]) -> int | None:
+        return importlib.import_module(COMMANDS[chosen.command][0]).main(rest)
+
+    # What a cluster or `timeout` sends: half-written files go, as with Ctrl-C.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
+    return run(function, words[1:])
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def run(function: Callable[[list[str]], int | None], argv: Sequence[str]) -> int:

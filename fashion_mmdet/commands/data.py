@@ -12,7 +12,7 @@ from typing import Any
 TOOLS: dict[str, tuple[str, str, str]] = {
     "convert imaterialist2019": (
         "datasets_tools.sources.imaterialist",
-        "train.csv and label_descriptions.json to COCO",
+        "the train.csv and label_descriptions.json of iMaterialist 2019 to COCO",
         "train.csv --descriptions label_descriptions.json --images train "
         "--out annotations/all.json",
     ),
@@ -50,8 +50,7 @@ TOOLS: dict[str, tuple[str, str, str]] = {
     "convert label-maps": (
         "datasets_tools.sources.label_maps",
         "label maps of LIP, ATR or CIHP to COCO",
-        "cihp --maps Category_ids --humans Human_ids --images Images "
-        "--out annotations/train.json",
+        "cihp --maps Category_ids --humans Human_ids --images Images --out annotations/train.json",
     ),
     "convert yolo-seg": (
         "datasets_tools.sources.yolo_seg",
@@ -87,7 +86,7 @@ TOOLS: dict[str, tuple[str, str, str]] = {
     "sample": (
         "datasets_tools.sample",
         "draw photos of a COCO file by seed",
-        "all.json --images 500 --seed 0 --out small.json",
+        "all.json --count 500 --seed 0 --out small.json",
     ),
     "export yolo-seg": (
         "datasets_tools.export_yolo",

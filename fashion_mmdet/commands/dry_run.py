@@ -6,12 +6,12 @@ import logging
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 
 from fashion_mmdet.core.errors import ConfigError
@@ -38,16 +38,14 @@ def dry_run(cfg: Config) -> int:
             print(f"--resume: no readable checkpoint in {target}, this would be a fresh start.")
     with tempfile.TemporaryDirectory(prefix="fashion-dry-run-") as folder:
         cfg.work_dir = folder
-        runner = build_runner(cfg)
+        runner = _built_quietly(cfg, build_runner)
+        held_back = _HeldBack()
+        runner.logger.addFilter(held_back)
         loop = runner.build_train_loop(runner._train_loop)
         runner._train_loop = loop
         if runner._val_loop is not None:
             runner._val_loop = runner.build_val_loop(runner._val_loop)
-        paramwise = _Paramwise()
-        logger = MMLogger.get_current_instance()
-        logger.addFilter(paramwise)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-        logger.removeFilter(paramwise)
         runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
         runner.call_hook("before_run")
         runner._init_model_weights()
@@ -60,7 +58,7 @@ def dry_run(cfg: Config) -> int:
         losses = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
         seconds = time.perf_counter() - start
         # On every rank: what it asks for may be a file that one rank fetches for all.
-        lines = _summary(runner, loop, batch, losses, seconds, target, paramwise)
+        lines = _summary(runner, loop, batch, losses, seconds, target, held_back.parameters)
         if is_main_process():
             print("\n".join(lines))
         runner.visualizer.close()
@@ -70,23 +68,40 @@ def dry_run(cfg: Config) -> int:
     return 1 if bad else 0
 
 
-class _Paramwise(logging.Filter):
-    """Holds back mmengine's line for each option of each parameter, hundreds of them.
+def _built_quietly(cfg: Config, build_runner: Callable[[Config], Any]) -> Any:
+    """Build the runner; a real run's log has its lines of environment, config and hooks."""
+    level = logging.getLevelName(cfg.get("log_level", "INFO"))
+    cfg.log_level = "WARNING"
+    runner = build_runner(cfg)
+    for handler in runner.logger.handlers:
+        if handler.level == logging.WARNING:  # not that of another rank, which is quieter still
+            handler.setLevel(level)
+    runner.logger.setLevel(level)
+    return runner
+
+
+class _HeldBack(logging.Filter):
+    """Holds back lines of mmengine's that would bury the summary, or are not true of a dry run.
+
+    They are a line for each option of each parameter, hundreds of them; where checkpoints will be
+    saved; and what mmengine says of its own classes.
 
     Attributes:
-        names: the parameters named.
+        parameters: those that have options.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.names: set[str] = set()
+        self.parameters: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether ``record`` is to be logged."""
-        found = re.match(r"paramwise_options -- ([^:]+):", record.getMessage())
+        message = record.getMessage()
+        found = re.match(r"paramwise_options -- ([^:]+):", message)
         if found:
-            self.names.add(found[1])
-        return not found
+            self.parameters.add(found[1])
+        others = ("Checkpoints will be saved to", '"FileClient"', '"HardDiskBackend"')
+        return not found and not message.startswith(others)
 
 
 def check_wandb_mode(mode: str) -> None:
@@ -102,7 +117,7 @@ def _summary(
     losses: dict,
     seconds: float,
     target: str,
-    paramwise: _Paramwise,
+    with_options: set[str],
 ) -> list[str]:
     from fashion_mmdet.register import initialisation
 
@@ -113,7 +128,7 @@ def _summary(
     rates = ", ".join(f"{lr:g}" for lr in dict.fromkeys(runner.optim_wrapper.get_lr()["lr"]))
     shown = ", ".join(f"{k} {v.item():.3f}" for k, v in losses.items() if k.startswith("loss"))
     images = len(batch["inputs"])
-    alone = len(paramwise.names)
+    alone = len(with_options)
     return [
         "dry run: nothing was written.",
         f"  model      {type(model).__name__}, {trained / 1e6:.1f} M of "

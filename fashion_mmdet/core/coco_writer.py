@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from array import array
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .errors import AnnotationError
-from .files import atomic_open
+from .files import atomic_open, json_text
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LISTS = ("annotations", "images")  # CocoWriter writes them entry by entry
@@ -86,7 +85,7 @@ class CocoWriter:
 
     def __enter__(self) -> CocoWriter:
         self._stream = self._stack.enter_context(atomic_open(self.path))
-        self._stream.write(_dumps(self._head)[:-1] + ',\n"annotations": [')
+        self._stream.write(json_text(self._head, self.path)[:-1] + ',\n"annotations": [')
         return self
 
     def add_image(
@@ -105,7 +104,9 @@ class CocoWriter:
                 f"for {file_name!r}). Number the images afresh."
             )
         entry = {"id": image_id, "file_name": file_name, "height": height, "width": width}
-        self._images[int(image_id)] = _dumps({**entry, **extra, **entry} if extra else entry)
+        self._images[int(image_id)] = json_text(
+            {**entry, **extra, **entry} if extra else entry, f"{self.path}: image {image_id}"
+        )
 
     def add_annotation(
         self,
@@ -137,7 +138,10 @@ class CocoWriter:
             "area": area,
             "iscrowd": iscrowd,
         }
-        text = _dumps({**entry, **extra, **entry} if extra else entry)
+        text = json_text(
+            {**entry, **extra, **entry} if extra else entry,
+            f"{self.path}: annotation {annotation_id}",
+        )
         if isinstance(segmentation, JsonText):  # numbers alone stand before this key
             text = text.replace('"segmentation": null', f'"segmentation": {segmentation}', 1)
         self._stream.write((",\n" if self.n_annotations else "\n") + text)
@@ -171,13 +175,3 @@ class CocoWriter:
             )
         images = ",\n".join(self._images.values())
         self._stream.write(f'\n],\n"images": [\n{images}\n]}}\n')
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"JSON has no {type(value).__name__}")

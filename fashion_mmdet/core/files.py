@@ -5,6 +5,7 @@ The order is always: write beside the target, flush, fsync, rename over it, fsyn
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -75,14 +76,13 @@ def atomic_open_many(
 
 
 @contextlib.contextmanager
-def _part_beside(
-    path: str | os.PathLike[str], mode: str
-) -> Iterator[tuple[IO[Any], str, Path]]:
+def _part_beside(path: str | os.PathLike[str], mode: str) -> Iterator[tuple[IO[Any], str, Path]]:
     """Open a temporary file beside ``path``; on an exception it is closed and removed.
 
     Yields its stream, its name, and the name that it is to have.
     """
     target = Path(os.path.realpath(path))
+    _refuse_file_in_the_way(path)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(target).st_mode):
             raise FashionError(
@@ -103,9 +103,11 @@ def _part_beside(
         finally:
             with contextlib.suppress(OSError):  # a full disk has been told of by then
                 stream.close()
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(name)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = os.fspath(path)  # a full disk does not say which
         raise
 
 
@@ -119,10 +121,44 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
-    """Write ``value`` as JSON to ``path``, atomically."""
-    with atomic_open(path) as stream:
-        json.dump(value, stream, indent=indent, ensure_ascii=False)
+    """Write ``value`` as JSON to ``path``, atomically; errors as of :func:`json_text`."""
+    with atomic_open(path) as stream, _finite(os.fspath(path)):
+        # Piece by piece: the text of a large set is as large as the set.
+        json.dump(
+            value, stream, indent=indent, ensure_ascii=False, allow_nan=False, default=_of_numpy
+        )
         stream.write("\n")
+
+
+def json_text(value: Any, where: str, indent: int | None = None) -> str:
+    """Return ``value`` as JSON; what comes from numpy is taken for what it holds.
+
+    Raises:
+        FashionError: for NaN or an infinite number, which Python reads in a file and JSON has not.
+    """
+    with _finite(where):
+        return json.dumps(
+            value, indent=indent, ensure_ascii=False, allow_nan=False, default=_of_numpy
+        )
+
+
+@contextlib.contextmanager
+def _finite(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, FashionError):
+            raise
+        raise FashionError(
+            f"{where}: finite numbers expected, got NaN or Infinity, which JSON does not have. "
+            "Mend the entry; `fashion data check` finds those of annotations, and --fix mends them."
+        ) from None
+
+
+def _of_numpy(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"JSON has no {type(value).__name__}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -134,16 +170,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON from ``path``; a missing, truncated or foreign file is a :class:`FashionError`."""
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8-sig") as stream:  # editors of Windows put a mark there
             text = stream.read()
         value = json.loads(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
         return value
-    except FileNotFoundError:
-        raise FashionError(
-            f"{path}: a JSON file expected, found no file. Check the path.{looked_up_from(path)}"
-        ) from None
     except UnicodeEncodeError as error:
         near = error.object[max(error.start - 30, 0) : error.start + 10]
         raise FashionError(
@@ -151,7 +183,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
             f"{ascii(near)}. Mend the text."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise FashionError(f"{path}: a readable JSON file expected, got {error}.") from None
+        raise unreadable(path, error, "a JSON file in UTF-8") from None
     except json.JSONDecodeError as error:
         raise FashionError(
             f"{path}: JSON expected, got something else at line {error.lineno} column "
@@ -167,6 +199,32 @@ def read_json(path: str | os.PathLike[str]) -> Any:
             f"{path}: numbers that fit a computer expected, got one of thousands of digits. "
             "Is the file damaged?"
         ) from None
+
+
+def unreadable(
+    path: str | os.PathLike[str], error: OSError | UnicodeDecodeError, what: str
+) -> FashionError:
+    """Return the error to raise for a file of text in UTF-8 that cannot be read, in words.
+
+    Args:
+        path: the file.
+        error: what opening or reading it raised.
+        what: what was expected, ``"a CSV file in UTF-8"``.
+    """
+    if isinstance(error, FileNotFoundError):
+        got = f"found no file. Check the path.{looked_up_from(path)}"
+    elif isinstance(error, IsADirectoryError):
+        got = "found a folder. Give the file in it."
+    elif isinstance(error, PermissionError):
+        got = "found one that you may not read. Mind its permissions."
+    elif isinstance(error, OSError):
+        got = f"got an error of the system: {error.strerror}. Check the path."
+    else:
+        is_utf_16 = error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        found = "UTF-16" if is_utf_16 else "bytes that are none"
+        excel = ", in Excel as 'CSV UTF-8'" if "CSV" in what else ""
+        got = f"got {found}. Save it as UTF-8{excel}."
+    return FashionError(f"{path}: {what} expected, {got}")
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -203,6 +261,7 @@ def inside(root: str | os.PathLike[str], name: str, where: str) -> Path:
 
 def require_writable(path: str | os.PathLike[str]) -> None:
     """Raise :class:`FashionError` where ``path`` cannot be written: before the work, not after."""
+    _refuse_file_in_the_way(path)
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -210,8 +269,24 @@ def require_writable(path: str | os.PathLike[str]) -> None:
         raise FashionError(f"{path}: a place that can be written expected, {folder} cannot be.")
 
 
+def _refuse_file_in_the_way(path: str | os.PathLike[str]) -> None:
+    """Raise :class:`FashionError` where ``path`` is to lie in a folder that is a file."""
+    # The first that is there, from below: all above it are folders then.
+    above = next((p for p in Path(os.path.realpath(path)).parents if os.path.lexists(p)), None)
+    if above is not None and not above.is_dir():
+        raise FashionError(
+            f"{path}: a folder {above} expected, found a file of that name. Move or rename the "
+            "file, or choose another place."
+        )
+
+
 def refuse_overwrite(path: str | os.PathLike[str], force: bool) -> None:
-    """Raise :class:`FashionError` if ``path`` exists and ``force`` is not set."""
+    """Raise :class:`FashionError` if ``path`` is a folder, or exists and ``force`` is not set."""
+    if Path(path).is_dir():  # force would not help
+        raise FashionError(
+            f"{path}: the name of a file to write expected, found a folder. Choose another name, "
+            "e.g. of a file in it."
+        )
     if Path(path).exists() and not force:
         raise FashionError(f"{path}: a new file expected, it exists already. Use --force.")
 
@@ -223,7 +298,7 @@ def refuse_own_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str
             if os.path.samefile(out, given):
                 raise FashionError(
                     f"{out}: another file than the input expected, got the same. The input is "
-                    "kept as it is; choose another --out."
+                    "kept as it is; choose another name to write to."
                 )
 
 

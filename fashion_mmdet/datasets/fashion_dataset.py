@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import os.path as osp
 from collections import Counter
@@ -18,6 +17,8 @@ from fashion_mmdet.core.errors import AnnotationError, OntologyError, nearest
 from fashion_mmdet.core.files import inside, looked_up_from
 from fashion_mmdet.core.ontology import CLASSES, PALETTE
 from fashion_mmdet.core.rle import area_px, box_xywh, to_rle, usable
+
+from .cached import Cache, other_place
 
 _NAMED = 5  # how many of a kind the log names before it only counts
 # What the file left out and the mask or box told; nothing is lost by it.
@@ -63,6 +64,11 @@ class FashionDataset(CocoDataset):
         self.check_photos = check_photos
         #: What happened to the file's annotations: reason -> count.
         self.report: Counter[str] = Counter()
+        #: The cache that is read; None where it is the originals.
+        self.cache: Cache | None = None
+        #: File names of the photos that are used, in the folder :attr:`photos_dir`; of a cache,
+        #: those of the originals.
+        self.photos: list[str] = []
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -81,18 +87,25 @@ class FashionDataset(CocoDataset):
         ]
         return info
 
+    @property
+    def photos_dir(self) -> str | None:
+        """The folder that :attr:`photos` are named from; None for originals that are not here."""
+        return self.cache.photos if self.cache else self.data_prefix.get("img", "") or ""
+
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read ``ann_file`` and return mmdet's list of image records (``instances`` inside)."""
         self.report = Counter()
         if not os.path.exists(self.ann_file):
+            remedy = other_place(self.ann_file, self.data_root) or (
+                "Convert the data first (README, 'Data'); where it lies under another folder than "
+                "data/, set FASHION_DATA to that folder."
+            )
             raise AnnotationError(
-                f"{self.ann_file}: an annotation file expected, found no file. Convert the data "
-                "first (README, 'Data'); where it lies under another folder than data/, set "
-                "FASHION_DATA to that folder; FASHION_CACHE, if it is set, names another."
+                f"{self.ann_file}: an annotation file expected, found no file. {remedy}"
                 f"{looked_up_from(self.ann_file)}"
             )
         coco = read_coco(self.ann_file)
-        self._refuse_stale_cache(coco.get("info"))
+        self._look_at_cache(coco)
         categories = self._map_categories(coco)
         annotations_of: dict[int, list[dict[str, Any]]] = {}
         for annotation in coco["annotations"]:
@@ -109,31 +122,22 @@ class FashionDataset(CocoDataset):
         self._settle_mask_format()
         return records
 
-    def _refuse_stale_cache(self, info: Any) -> None:
-        """Refuse a cache (``fashion data cache``) of annotations that were changed after it."""
-        made_from = info.get("cached_from") if isinstance(info, dict) else None
-        folder = osp.realpath(osp.dirname(self.ann_file))
-        # Without the ledger of a cache beside it, it is another file that took the info along.
-        if not isinstance(made_from, dict) or not osp.isfile(osp.join(folder, "photos.jsonl")):
+    def _look_at_cache(self, coco: dict[str, Any]) -> None:
+        """Refuse a cache (``fashion data cache``) to score against, and one that is stale."""
+        self.cache = Cache.of(self.ann_file, coco.get("info"))
+        if self.cache is None:
             return
-        source = osp.normpath(osp.join(folder, str(made_from.get("annotations"))))
         if self.test_mode:
             raise AnnotationError(
                 f"{self.ann_file}: masks of the photos' own size to score against expected, got a "
-                f"cache, whose masks are resized. Name {source}, and the folder of its photos."
+                f"cache, whose masks are resized. Name {self.cache.annotations}, and the folder of "
+                "its photos."
             )
-        if not osp.isfile(source):  # the cache alone was copied to this machine
+        if not self.cache.refuse_stale():
+            source = self.cache.annotations
             self._log(f"a cache of {source}, which is not here to compare with.", "warn")
-            return
-        digest = hashlib.sha256()
-        with open(source, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-        if digest.hexdigest() != made_from.get("sha256"):
-            raise AnnotationError(
-                f"{self.ann_file}: a cache of {source} as it is now expected, got one of an "
-                "earlier state. Run `fashion data cache` again, or unset FASHION_CACHE."
-            )
+        for warning in self.cache.warnings(coco["images"], self.pipeline.transforms):
+            self._log(warning, "warn")
 
     def _map_categories(self, coco: dict[str, Any]) -> dict[int, int | None]:
         """Return category id -> label, with None for those left out on purpose."""
@@ -191,6 +195,7 @@ class FashionDataset(CocoDataset):
         return {
             "img_path": osp.join(root, image["file_name"]),
             "img_id": image["id"],
+            "photo": str(image.get("cached_from")) if self.cache else image["file_name"],
             "seg_map_path": None,
             "height": image["height"],
             "width": image["width"],
@@ -292,6 +297,7 @@ class FashionDataset(CocoDataset):
             else:
                 kept.append(record)
         self._report(len(kept))
+        self.photos = [record["photo"] for record in kept]
         if not kept:
             reasons = [f"{n} x {why}" for why, n in sorted(self.report.items()) if why != "kept"]
             raise AnnotationError(

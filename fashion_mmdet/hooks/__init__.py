@@ -9,6 +9,7 @@ from .class_check import (
     trained_classes,
 )
 from .heads_first import HeadsFirstHook
+from .leak_check import LeakCheckHook
 from .weights_report import WeightsReportHook, initialisation, require_whole
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ClassCheckHook",
     "FashionCheckpointHook",
     "HeadsFirstHook",
+    "LeakCheckHook",
     "WeightsReportHook",
     "initialisation",
     "latest_checkpoint",

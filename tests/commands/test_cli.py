@@ -137,3 +137,22 @@ def test_data_tool_started_from_the_shell_imports_no_torch(tmp_path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert done.returncode == 0
+
+
+def test_command_that_a_cluster_stops_leaves_no_half_file(tmp_path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from fashion_mmdet import commands\n"
+        "from fashion_mmdet.commands import env\n"
+        "from fashion_mmdet.core.files import atomic_open\n"
+        "def work(argv):\n"
+        "    with atomic_open(argv[0]) as stream:\n"
+        "        stream.write('half')\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.pause()\n"
+        "env.main = work\n"
+        "sys.exit(commands.main(['env', sys.argv[1]]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "a.txt"], timeout=60)
+    assert done.returncode == 128 + 15
+    assert list(tmp_path.iterdir()) == []

@@ -235,3 +235,16 @@ def test_map_categories_ambiguous_or_malformed_entry_is_refused(entries):
 def test_map_categories_class_named_twice_is_refused():
     with pytest.raises(OntologyError, match="each class name once"):
         map_categories([], ("shoe", "shoe"), "test")
+
+
+@pytest.mark.parametrize("where", ["annotation 1", "image 1", "a.json"])
+def test_coco_writer_number_that_json_has_not_is_a_sentence_that_names_the_entry(tmp_path, where):
+    nan = {"v": float("nan")}
+    info = nan if where == "a.json" else {}
+    with pytest.raises(FashionError, match=f"{where}: finite numbers expected"), CocoWriter(
+        tmp_path / "a.json", coco_categories(), info
+    ) as writer:  # fmt: skip
+        image = nan if where == "image 1" else {}
+        writer.add_image(image_id=1, file_name="a.jpg", height=2, width=3, extra=image)
+        add(writer, 1, extra=nan if where == "annotation 1" else {})
+    assert list(tmp_path.iterdir()) == []

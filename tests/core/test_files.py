@@ -19,6 +19,7 @@ from fashion_mmdet.core.files import (
     refuse_overwrite,
     refuse_own_input,
     remove_stale_parts,
+    require_writable,
     write_json,
 )
 
@@ -57,6 +58,13 @@ def test_atomic_open_many_one_that_fails_at_its_end_leaves_all_older_files(tmp_p
                 stream.write(path.name)
         found = {path.name: path.read_text() for path in tmp_path.iterdir()}
         assert found == {name: "older" if is_full else name for name in "abc"}
+
+
+def test_atomic_open_full_disk_says_which_file(tmp_path):
+    with pytest.raises(OSError) as caught, atomic_open(tmp_path / "a.json"):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_atomic_open_before_the_exit_shows_the_older_file(tmp_path):
@@ -125,7 +133,7 @@ def test_write_json_unwritable_value_leaves_nothing(tmp_path):
     [
         (None, "found no file"),
         (b'{"a": 1,', "line 1 column"),
-        (b"\xff\xfe{", "readable"),
+        (b"\xff\xfe{", "got UTF-16. Save it as UTF-8."),
         (b"[" * 200_000, "nested too deep"),
         (b'{"a": ' + b"7" * 5000 + b"}", "digits"),
         (b'{"a": ["\\uD83D"]}', "lone surrogate"),
@@ -154,9 +162,22 @@ def test_read_json_character_of_two_escapes_is_read(tmp_path):
     assert read_json(tmp_path / "a.json") == {"a": "\N{HIGH-HEELED SHOE}"}
 
 
-def test_read_json_folder_is_an_error(tmp_path):
-    with pytest.raises(FashionError):
+def test_read_json_folder_is_an_error_in_words(tmp_path):
+    with pytest.raises(FashionError, match="a JSON file in UTF-8 expected, found a folder"):
         read_json(tmp_path)
+
+
+def test_read_json_byte_order_mark_is_passed_by(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
+@pytest.mark.parametrize("write", [write_json, lambda path, _: require_writable(path)])
+def test_writing_below_a_file_names_the_file(tmp_path, write):
+    (tmp_path / "annotations").touch()
+    said = rf"a folder {tmp_path / 'annotations'} expected, found a file of that name"
+    with pytest.raises(FashionError, match=said):
+        write(tmp_path / "annotations" / "new" / "a.json", {})
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "sub/a.jpg", "a..b.jpg", "...", "./a.jpg"])
@@ -179,6 +200,13 @@ def test_refuse_overwrite_existing_file_needs_force(tmp_path):
     with pytest.raises(FashionError, match="--force"):
         refuse_overwrite(path, force=False)
     refuse_overwrite(path, force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_refuse_overwrite_folder_is_no_matter_of_force(tmp_path, force):
+    with pytest.raises(FashionError, match="found a folder. Choose another name") as caught:
+        refuse_overwrite(tmp_path, force)
+    assert "--force" not in str(caught.value)
 
 
 def test_atomic_open_link_stays_and_its_target_is_written(tmp_path):
@@ -259,3 +287,10 @@ def test_remove_stale_parts_folder_needs_known_content_and_age_throughout(tmp_pa
     os.utime(live / "train.csv")
     assert remove_stale_parts(tmp_path / "set", names) == [stale]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_write_json_number_that_json_has_not_is_refused_and_the_older_file_stays(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(FashionError, match="a.json: finite numbers expected, got NaN"):
+        write_json(tmp_path / "a.json", [float("inf")])
+    assert read_json(tmp_path / "a.json") == 1

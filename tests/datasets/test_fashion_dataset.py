@@ -87,9 +87,7 @@ def build(tmp_path: Path):
         path = tmp_path / "ann.json"
         path.write_text(json.dumps(content, default=lambda b: b.decode()))
         kwargs.setdefault("pipeline", PIPELINE)
-        return FashionDataset(
-            ann_file=str(path), data_prefix={"img": str(tmp_path)}, **kwargs
-        )
+        return FashionDataset(ann_file=str(path), data_prefix={"img": str(tmp_path)}, **kwargs)
 
     return make
 
@@ -127,8 +125,10 @@ def test_labels_of_a_reordered_file_do_not_shift(build) -> None:
 
 
 def test_labels_of_the_three_shoe_types_alone_are_not_0_1_2(build) -> None:
-    given = coco([(0, "canvasshoes"), (1, "high-heels"), (2, "sandals")],
-                 [annotation(i + 1, i, square(14 * i, 0)) for i in range(3)])
+    given = coco(
+        [(0, "canvasshoes"), (1, "high-heels"), (2, "sandals")],
+        [annotation(i + 1, i, square(14 * i, 0)) for i in range(3)],
+    )
     assert labels(build(given)) == [46, 47, 48]
 
 
@@ -137,8 +137,12 @@ def test_stock_dataset_shifts_on_the_same_file(build, tmp_path: Path) -> None:
     from mmdet.datasets import CocoDataset
 
     build(coco([(9, "sandals"), (4, "shoe"), (2, "dress")], [annotation(1, 4, square(0, 0))]))
-    stock = CocoDataset(ann_file=str(tmp_path / "ann.json"), data_prefix={"img": str(tmp_path)},
-                        metainfo={"classes": CLASSES}, pipeline=[])
+    stock = CocoDataset(
+        ann_file=str(tmp_path / "ann.json"),
+        data_prefix={"img": str(tmp_path)},
+        metainfo={"classes": CLASSES},
+        pipeline=[],
+    )
     assert labels(stock) != [CLASSES.index("shoe")]
 
 
@@ -178,8 +182,10 @@ def test_unknown_category_without_annotations_is_a_warning(build, log) -> None:
 
 
 def test_classes_asked_for_alone_leave_the_others_out_and_count_them(build) -> None:
-    given = coco([(1, "shoe"), (2, "dress")],
-                 [annotation(1, 1, square(0, 0)), annotation(2, 2, square(20, 5))])
+    given = coco(
+        [(1, "shoe"), (2, "dress")],
+        [annotation(1, 1, square(0, 0)), annotation(2, 2, square(20, 5))],
+    )
     dataset = build(given, metainfo={"classes": ("dress",)})
     assert labels(dataset) == [0]
     assert dataset.report["left out: category not in metainfo.classes"] == 1
@@ -279,8 +285,7 @@ def test_dataset_and_metric_keep_the_same_of_a_mask(build, tmp_path: Path, bad: 
     from fashion_mmdet.core.average_precision import read_ground_truth
     from fashion_mmdet.core.rle import to_rle
 
-    given = coco([(1, "shoe")],
-                 [annotation(1, 1, square(10, 8), segmentation=[GOOD_POLYGON, bad])])
+    given = coco([(1, "shoe")], [annotation(1, 1, square(10, 8), segmentation=[GOOD_POLYGON, bad])])
     trained = build(given).get_data_info(0)["instances"][0]
     truth = read_ground_truth(tmp_path / "ann.json", CLASSES, masks=True)
     assert truth.annotations[0]["segmentation"] == to_rle(trained["mask"], H, W, "test")

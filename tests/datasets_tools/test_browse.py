@@ -199,7 +199,11 @@ def test_write_page_file_with_every_fault_is_drawn_all_the_same(photos, tmp_path
     data = data_of(write_page(coco, photos, tmp_path / "out"))
     assert [len(one["shapes"]) for one in data["photos"]] == [4, 0, 0, 0, 0]
     assert data["classes"][-1]["name"] == "unknown category 99"
-    assert data["notes"] == ["Of no photo of the file: 2 annotations."]
+    assert data["notes"] == [
+        "Not shown, for it is no object of JSON: 1 image.",
+        "Not shown, for it is no object of JSON: 1 annotation.",
+        "Of no photo of the file: 2 annotations.",
+    ]
     assert write_page({}, photos, tmp_path / "empty").is_file()
 
 
@@ -297,7 +301,6 @@ def test_write_page_box_of_no_usable_number_is_no_box(value, photos, tmp_path):
     assert shape["fault"] == "no mask" and data_of(page, "paths") == [[""]]
 
 
-
 def test_browse_with_findings_and_limit_writes_the_page(photos, tmp_path, capsys):
     path, found, out = tmp_path / "all.json", tmp_path / "found.json", tmp_path / "out"
     path.write_text(json.dumps(coco_of(3, (shoe(),))))
@@ -349,11 +352,77 @@ def test_browse_photos_that_cannot_be_read_are_counted_and_named(photos, tmp_pat
     assert "warning" not in capsys.readouterr().out
 
 
-def test_browse_of_no_photo_that_can_be_read_exits_with_1(tmp_path, capsys):
+def test_browse_of_no_photo_that_can_be_drawn_writes_nothing_and_keeps_an_earlier_page(
+    photos, tmp_path, capsys
+):
     (tmp_path / "empty").mkdir()
     assert browse(coco_of(2), tmp_path / "empty", tmp_path / "out") == 1
-    assert "warning: 2 of 2 photos could not be drawn" in capsys.readouterr().out
+    message = capsys.readouterr().err
+    assert "got none that can be drawn of 2: 1.jpg: a photo expected, found no file." in message
+    assert "Is --images right? Nothing was written." in message
+    assert not (tmp_path / "out").exists()
+    assert browse(coco_of(2), photos, tmp_path / "out") == 0
+    before = sorted(path for path in (tmp_path / "out").rglob("*"))
+    assert browse(coco_of(2), tmp_path / "empty", tmp_path / "out", "--force") == 1
+    assert sorted(path for path in (tmp_path / "out").rglob("*")) == before
     assert browse({**coco_of(1), "images": []}, tmp_path / "empty", tmp_path / "none") == 0
+
+
+def test_browse_of_the_folder_above_the_photos_says_where_they_lie(photos, tmp_path, capsys):
+    assert browse(coco_of(2), photos.parent, tmp_path / "out") == 1
+    assert f"It lies below: give --images {photos}." in capsys.readouterr().err
+
+
+def test_browse_with_findings_draws_a_faulty_file_and_counts_the_rest(photos, tmp_path, capsys):
+    coco = coco_of(3, (shoe(), shoe(category_id=99), shoe(image_id=55), shoe(image_id=2)))
+    coco["annotations"][1]["id"] = 1
+    coco["images"] += [{"id": 1, "file_name": "2.jpg", "height": 60, "width": 40}, "junk"]
+    found = tmp_path / "found.json"
+    about = {
+        "k": {"meaning": "what it is", "advice": "Do it.", "fix": "that"},
+        "of no finding": {},
+        "x": 3,
+    }
+    found.write_text(json.dumps({"findings": [{"kind": "k", "image_id": 3}], "kinds": about}))
+    assert browse(coco, photos, tmp_path / "strict") == 1
+    capsys.readouterr()
+    assert browse(coco, photos, tmp_path / "out", "--findings", str(found)) == 0
+    data = data_of(tmp_path / "out/index.html")
+    assert [len(one["shapes"]) for one in data["photos"]] == [2, 1, 0, 0]
+    assert data["classes"][-1]["name"] == "unknown category 99"
+    assert data["about"] == {"k": {"meaning": "what it is", "advice": "Do it. --fix: that."}}
+    out = capsys.readouterr().out
+    assert "note: Of no photo of the file: 1 annotation." in out
+    assert "note: Not shown, for it is no object of JSON: 1 image." in out
+
+
+@pytest.mark.parametrize("content", ["[]", '{"images": {}}', "{"])
+def test_browse_with_findings_of_what_is_no_coco_file_is_refused(content, photos, tmp_path, capsys):
+    path, found = tmp_path / "all.json", tmp_path / "found.json"
+    path.write_text(content)
+    found.write_text("[]")
+    out = tmp_path / "out"
+    assert run(path, "--images", photos, "--out", out, "--findings", found) == 1
+    assert capsys.readouterr().err.startswith(f"error: {path}: ") and not out.exists()
+
+
+def test_browse_contact_sheet_of_some_photos_says_so(photos, tmp_path, capsys):
+    coco = coco_of(49)
+    for entry in coco["images"]:
+        entry["file_name"] = "1.jpg"
+    assert browse(coco, photos, tmp_path / "out") == 0
+    told = "48 of 49 photos, evenly spread"
+    assert f"{tmp_path}/out/sheet.jpg: {told}\n" in capsys.readouterr().out
+    assert data_of(tmp_path / "out/index.html")["sheet"] == told
+    with Image.open(tmp_path / "out/sheet.jpg") as sheet:
+        foot = np.asarray(sheet.convert("L"))[-25:-5]
+    assert (foot < 128).any()  # the same words, below the photos
+    coco["images"].pop()
+    assert browse(coco, photos, tmp_path / "out", "--force") == 0
+    assert told not in capsys.readouterr().out
+    assert data_of(tmp_path / "out/index.html")["sheet"] == ""
+    with Image.open(tmp_path / "out/sheet.jpg") as sheet:
+        assert (np.asarray(sheet.convert("L"))[-8:] > 200).all()
 
 
 def test_browse_into_the_folder_of_the_photos_is_refused(photos, tmp_path, capsys):

@@ -371,6 +371,65 @@ def test_cache_of_other_settings_is_refused_and_force_makes_it_anew(data: Path) 
     assert (data / "cache/photos/a.jpg").exists()
 
 
+def test_cache_of_another_file_is_refused_and_force_keeps_what_both_have(data: Path) -> None:
+    make(data)
+    before = (data / "cache/photos/a.jpg.png").stat().st_mtime_ns
+    coco = source(data)
+    other = data / "annotations/other.json"
+    other.write_text(json.dumps({**coco, "images": coco["images"][:1],
+                                 "annotations": coco["annotations"][:1]}))  # fmt: skip
+    given = (other, data / "train", data / "cache", PNG)
+    with pytest.raises(FashionError, match=r"found one of \.\./annotations/train\.json"):
+        make_cache(*given)
+    assert len(cached(data)["images"]) == 3
+    assert make_cache(*given, force=True).n_made == 0
+    assert len(cached(data)["images"]) == 1
+    assert (data / "cache/photos/a.jpg.png").stat().st_mtime_ns == before
+    with pytest.raises(FashionError, match=r"found one of \.\./annotations/other\.json"):
+        make(data)
+
+
+def test_cache_of_another_file_is_refused_where_it_was_left_unfinished(data: Path) -> None:
+    (data / "train/b.png").unlink()
+    with pytest.raises(AnnotationError, match="1 that cannot be"):
+        make(data)
+    (data / "annotations/train.json").rename(data / "annotations/other.json")
+    with pytest.raises(FashionError, match="whose photos would go"):
+        make_cache(data / "annotations/other.json", data / "train", data / "cache", PNG)
+
+
+def test_cache_by_a_ledger_that_names_no_file_is_brought_up_to_date(data: Path) -> None:
+    make(data)
+    path = data / "cache" / LEDGER
+    first, *rest = path.read_text().splitlines()
+    path.write_text(
+        "\n".join([json.dumps({"settings": json.loads(first)["settings"]}), *rest[:-1]])
+    )
+    assert make(data).n_made == 0
+    assert json.loads(path.read_text().splitlines()[0])["annotations"] == (
+        "../annotations/train.json"
+    )
+
+
+@pytest.mark.parametrize("name", ["val.json", "test.json"])
+def test_cache_of_what_the_recipes_score_is_refused(data: Path, name: str, capsys) -> None:
+    (data / "annotations/train.json").rename(data / "annotations" / name)
+    given = ["data", "cache", str(data / "annotations" / name), "--images", str(data / "train")]
+    assert fashion([*given, "--out", str(data / "cache"), "--force"]) == 1
+    said = capsys.readouterr().err
+    assert f"got {name}, which the recipes score" in said and said.count("\n") == 1
+    assert not (data / "cache").exists()
+
+
+def test_photos_of_another_folder_are_written_down_anew(data: Path) -> None:
+    make(data)
+    assert cached(data)["info"]["cached_from"]["photos"] == "../train"
+    (data / "train").rename(data / "moved")  # the same files
+    made = make_cache(data / "annotations/train.json", data / "moved", data / "cache", PNG)
+    assert made.n_made == 0
+    assert cached(data)["info"]["cached_from"]["photos"] == "../moved"
+
+
 def test_folder_of_other_things_is_refused_and_untouched(data: Path) -> None:
     mine = data / "other" / "mine.txt"
     mine.parent.mkdir()
@@ -427,6 +486,13 @@ def test_command_says_sizes_time_and_the_setting(data: Path, capsys) -> None:
     assert made_from["annotations"] == "../annotations/train.json"
     assert made_from["size"] == [60, 40] and made_from["quality"] == 80
     assert len(made_from["sha256"]) == 64
+
+
+def test_setting_with_a_blank_is_quoted_for_a_shell(data: Path, capsys) -> None:
+    given = words(data)
+    given[given.index("--out") + 1] = str(data / "my cache")
+    assert fashion(given) == 0
+    assert "FASHION_CACHE='my cache'" in capsys.readouterr().out
 
 
 def test_setting_outside_of_the_data_set_is_a_whole_path(data: Path) -> None:

@@ -64,15 +64,58 @@ def test_table_faulty_is_refused(tmp_path, text, error, said):
 
 def test_table_missing_or_binary_file_is_an_error_that_names_it(tmp_path):
     (tmp_path / "map.csv").write_bytes(b"\xff\xfe\x00n")
-    for name in ("map.csv", "gone.csv"):
-        with pytest.raises(FashionError, match=name):
+    (tmp_path / "old.csv").write_bytes(b"name,category\n\xe9t\xe9,shoe\n")
+    (tmp_path / "folder.csv").mkdir()
+    for name, said in (
+        ("map.csv", "got UTF-16. Save it as UTF-8, in Excel as 'CSV UTF-8'"),
+        ("old.csv", "got bytes that are none. Save it as UTF-8, in Excel"),
+        ("gone.csv", "found no file. Check the path"),
+        ("folder.csv", "found a folder. Give the file in it"),
+    ):
+        with pytest.raises(FashionError, match=f"{name}: a CSV file in UTF-8 expected, {said}"):
             CategoryTable.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_table_saved_by_excel_is_the_same(tmp_path, separator):
+    plain = table(tmp_path, 'name,category,id\n"bag, wallet","bag, wallet",3\nboots,shoe,\n').rows
+    lines = ["name;category;id", "bag, wallet;bag, wallet;3", "boots;shoe;", ";;", ""]
+    text = "\r\n".join(lines).replace(";", separator)
+    assert table(tmp_path, f"\ufeff{text}").rows == plain
+
+
+def test_find_other_spelling_is_found_where_only_one_name_reads_so(tmp_path):
+    known = table(
+        tmp_path,
+        "name,category\nt-shirt,shoe\nleg warmer,sock\nBag,coat\nbag,hat\nt shirts,cape\n",
+    )
+    for name in ("t-shirt", "T-Shirt", "T_SHIRT", "t shirt", " t  shirt "):
+        assert known.find(name).name == "t-shirt"
+    assert known.find("Leg-Warmer").name == "leg warmer"
+    assert known.find("Bag").category == "coat" and known.find("bag").category == "hat"
+    assert known.find("BAG") is None and known.find("tshirt") is None
+    with pytest.raises(OntologyError, match="'BAG'. Did you mean 'Bag'"):
+        known.require(["T-Shirt", "BAG"], "a.json")
+
+
+def test_read_added_rows_take_the_place_of_the_tables_and_keep_its_ids(tmp_path):
+    (tmp_path / "more.csv").write_text("name,category\nphone,\nboots,sandals\n")
+    (tmp_path / "map.csv").write_text("name,category,id,split\nboots,shoe,3,yes\nhat,hat,4,\n")
+    known = CategoryTable.read(tmp_path / "map.csv", tmp_path / "more.csv")
+    assert list(known.rows.values()) == [
+        MapRow("boots", "sandals", 3), MapRow("hat", "hat", 4), MapRow("phone", None),
+    ]  # fmt: skip
+    with pytest.raises(OntologyError, match=r"names of .*map\.csv and .*more\.csv expected"):
+        known.row("gizmo", "a.json")
+    (tmp_path / "more.csv").write_text("name,category,id\nphone,,4\n")
+    with pytest.raises(OntologyError, match=r"more\.csv: each id once expected, got 4 twice"):
+        CategoryTable.read(tmp_path / "map.csv", tmp_path / "more.csv")
 
 
 def test_row_unknown_name_names_the_nearest(tmp_path):
     known = table(tmp_path, "name,category\nboots,shoe\n")
     assert known.row("boots", "a.json").category == "shoe"
-    said = r"^a\.json:4: .*'Boot'\. Did you mean 'boots'\?.*--map"
+    said = r"^a\.json:4: .*'Boot'\. Did you mean 'boots'\?.*--map-add.*--map"
     with pytest.raises(OntologyError, match=said):
         known.row("Boot", "a.json:4")
 
@@ -106,6 +149,7 @@ def parser():
 def test_map_option_is_the_sources_table_by_default():
     assert parser().parse_args(["x"]).map == MAPS / "ccp.csv"
     assert parser().parse_args(["x", "--map", "my.csv"]).map == "my.csv"
+    assert parser().parse_args(["x"]).map_add is None
 
 
 def test_show_map_prints_csv_and_needs_no_other_argument(capsys, tmp_path):
@@ -118,6 +162,14 @@ def test_show_map_prints_csv_and_needs_no_other_argument(capsys, tmp_path):
     with pytest.raises(SystemExit):
         parser().parse_args(["--map", str(tmp_path / "my.csv"), "--show-map"])
     assert capsys.readouterr().out.splitlines()[1] == '"a ""b""",shoe,,,"x, y"'
+
+
+def test_show_map_has_the_added_rows(capsys, tmp_path):
+    (tmp_path / "my.csv").write_text("name,category\nspats,shoe\n")
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--map-add", str(tmp_path / "my.csv"), "--show-map"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "spats,shoe,,," and len(lines) == 61
 
 
 def test_show_map_of_a_faulty_table_is_one_line(capsys, tmp_path):

@@ -135,7 +135,7 @@ def test_convert_one_photo_gives_boxes_areas_and_stable_ids(root: Path):
     ]
     assert coco["categories"] == ontology.coco_categories()
     assert (report.n_images, report.n_masks, report.masks_per_class["shoe"]) == (1, 4, 2)
-    assert "'hair' has no category: 50 px in 1 photos" in report.notes
+    assert "'hair' has no category: 50 px in 1 photo" in report.notes
     assert any(note.startswith("worn in pairs: 1 parted into left and") for note in report.notes)
 
 
@@ -148,7 +148,7 @@ def test_convert_speck_is_counted_and_not_written(root: Path):
     save_map(root, "0002", label_map(dress=[(0, 9, 0, 7)], bag=[(20, 28, 0, 8)]))
     coco, report = converted(root)
     assert names_of(coco) == ["bag, wallet"]
-    assert "1 instances under 64 px were not written" in report.notes
+    assert "1 instance under 64 px, not written" in report.notes
 
 
 def test_convert_twice_gives_the_same_bytes(root: Path):

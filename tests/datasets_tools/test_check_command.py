@@ -13,6 +13,7 @@ from faulty_set import FaultySet
 
 from fashion_mmdet.commands import main
 from fashion_mmdet.commands import run as run_command
+from fashion_mmdet.core.ontology import CLASSES
 
 
 @pytest.fixture
@@ -80,6 +81,74 @@ def test_check_fix_writes_copy_and_changes_and_keeps_the_input(faulty):
     assert Path("ann.json").read_text() == json.dumps(faulty.coco)
     assert json.loads(Path("out.json.changes.json").read_text())
     assert main(["data", "check", "out.json", "--images", "photos"]) == 0
+
+
+def test_check_fix_log_of_a_removed_entry_with_nan_is_json(faulty):
+    faulty.coco["annotations"][0]["segmentation"] = {"size": [60, 80], "counts": [float("nan")]}
+    assert run(faulty, "--fix", "out.json") == 1
+    (change,) = json.loads(Path("out.json.changes.json").read_text(), parse_constant=pytest.fail)
+    assert change["before"]["segmentation"]["counts"] == ["nan"]
+
+
+def test_check_fix_that_cannot_be_written_leaves_no_log_alone(faulty, capsys):
+    faulty.coco["info"] = {"year": float("nan")}
+    assert run(faulty, "--fix", "out.json") == 1
+    assert "out.json: finite numbers expected" in capsys.readouterr().err
+    assert not list(Path().glob("out*"))
+
+
+def test_check_fix_counts_what_is_left_without_notes(faulty, capsys):
+    faulty.coco["categories"] += [{"id": 901, "name": "gizmo"}, {"id": 902, "name": "cape"}]
+    faulty.fault("crowd", iscrowd=1)
+    assert run(faulty, "--fix", "out.json") == 0
+    out = capsys.readouterr().out
+    assert "0 changes, each in out.json.changes.json; errors and warnings that a person " in out
+    assert "must look at: 1\n" in out  # the gizmo
+
+
+def test_check_categories_without_annotations_take_one_short_line(faulty, capsys):
+    faulty.coco["categories"] += [{"id": 900 + i, "name": n} for i, n in enumerate(CLASSES)
+                                  if n not in ("shoe", "dress")]  # fmt: skip
+    assert run(faulty) == 0
+    line, last = capsys.readouterr().out.splitlines()
+    assert line.startswith("note: category without annotations: 47 of 49 have none: 'shirt, blouse")
+    assert line.endswith("', ... Nothing, unless you expected some.") and len(line) < 180
+    assert last.endswith("0 errors, 0 warnings, 1 note")
+
+
+@pytest.mark.parametrize(("photos", "page"), [("p", "p"), ("page/page_files", "page")])
+def test_check_html_in_the_photos_names_its_own_option(faulty, photos, page, capsys):
+    Path(photos).parent.mkdir(exist_ok=True)
+    faulty.photos.rename(photos)
+    assert run(faulty, "--images", photos, "--html", page) == 1
+    message = capsys.readouterr().err
+    assert "Choose another --html." in message and "--out" not in message
+
+
+def test_check_html_has_the_advice_of_each_kind_found_and_no_other(faulty):
+    faulty.fault("crowd", iscrowd=1)
+    faulty.fault("box missing", bbox=None)
+    assert run(faulty, "--images", "photos", "--html", "page") == 0
+    page = Path("page/index.html").read_text(encoding="utf-8")
+    assert "Nothing, if it is one. Some exporters mark masks with holes as crowds." in page
+    assert "Add it. --fix: the box becomes that of the mask." in page
+    assert "cannot be decoded" not in page
+
+
+def test_check_html_without_photos_leaves_no_contact_sheet(faulty):
+    words = ["--images", "photos", "--html", "page"]
+    faulty.fault("crowd", iscrowd=1)
+    assert run(faulty, *words) == 0 and Path("page/sheet.jpg").is_file()
+    del faulty.coco["images"][1:], faulty.coco["annotations"][2:]
+    assert run(faulty, *words, "--force") == 0
+    assert not Path("page/sheet.jpg").exists()
+    assert '"sheet":null' in Path("page/index.html").read_text(encoding="utf-8")
+
+
+def test_check_progress_bars_stay_out_of_a_log(faulty, capfd):
+    faulty.fault("crowd", iscrowd=1)
+    assert run(faulty, "--images", "photos", "--html", "page") == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_check_fix_of_no_coco_file_writes_nothing(faulty, capsys):

@@ -14,12 +14,13 @@ import pytest
 from faulty_set import SCALE, FaultySet, square
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from datasets_tools.check import check
 from datasets_tools.check.annotations import survey_data
 from datasets_tools.check.catalogue import CATALOGUE
 from datasets_tools.check.masks import Mask, check_masks, most_iou, read_mask
-from datasets_tools.check.polygons import crosses_itself, faults_of
+from datasets_tools.check.polygons import crosses_itself, faults_of, share_inside
 from datasets_tools.make_demo import make_demo
 from fashion_mmdet.commands import main
 from fashion_mmdet.core import rle
@@ -90,8 +91,7 @@ def test_check_of_no_file_is_an_error(tmp_path):
 
 
 #: What of the values below is as good as any.
-FINE = {repr(pair) for pair in
-        [("file_name", "x"), ("attribute_ids", None), ("attribute_ids", [])]}
+FINE = {repr(pair) for pair in [("file_name", "x"), ("attribute_ids", None), ("attribute_ids", [])]}
 
 
 @pytest.mark.parametrize("value", [None, True, "x", [], {}, 1.5, float("nan"), [None], {"a": 1}])
@@ -188,8 +188,8 @@ def test_polygon_of_many_points_is_noted_and_not_compared():
     [
         (10**400, "segmentation malformed"),
         (-(10**30), "segmentation malformed"),
-        (1e300, "polygon out of frame"),
-        (-1.7e308, "polygon out of frame"),
+        (1e300, "polygon outside"),
+        (-1.7e308, "polygon outside"),
     ],
 )
 def test_polygon_with_an_absurd_number_is_named_without_a_warning(number, kind):
@@ -213,7 +213,90 @@ def test_polygon_a_pixel_beyond_the_frame_is_no_fault():
 
 def test_polygon_far_beyond_the_frame_is_named_once():
     _, faults = read_mask([[0, 0, 1e9, 0, 1e9, 9]], 60, 80)
-    assert [kind for kind, _ in faults] == ["polygon out of frame"]
+    assert [kind for kind, _ in faults] == ["polygon outside"]
+
+
+@pytest.mark.parametrize(
+    ("x0", "x1", "kinds"),
+    [
+        (-18, 22, ["polygon out of frame"]),  # 45 % of the area outside
+        (-22, 18, ["polygon outside"]),  # 55 %
+        (58, 98, ["polygon out of frame"]),
+        (62, 102, ["polygon outside"]),
+        (-1450, -1400, ["polygon outside"]),
+    ],
+)
+def test_polygon_with_more_than_half_of_its_area_outside_is_told_apart(x0, x1, kinds):
+    faults = faults_of([x0, 5, x1, 5, x1, 25, x0, 25], 60, 80)
+    assert [kind for kind, _ in faults] == kinds
+
+
+def test_share_inside_of_a_triangle_is_that_of_its_area():
+    # Legs of 80 px from (0, 0) to the left and down: above y = 40 lies three quarters of it.
+    triangle = np.array([(0, 0), (80, 0), (0, 80)], float)
+    assert share_inside(triangle, 40, 80) == pytest.approx(0.75, abs=0.01)
+    # A figure of eight, whose signed areas cancel, counts by its area too.
+    eight = np.array([(-20, 0), (20, 40), (20, 0), (-20, 40)], float)
+    assert share_inside(eight, 60, 80) == pytest.approx(0.5, abs=0.01)
+
+
+def test_categories_without_annotations_are_one_note_of_the_file(tmp_path):
+    faulty = FaultySet(tmp_path)
+    faulty.coco["categories"] += [{"id": 40 + i, "name": n} for i, n in enumerate(("cape", "tie"))]
+    (found,) = survey_data(faulty.coco, "a.json").findings
+    assert (found.kind, found.severity, found.entry) == (
+        "category without annotations", "note", None
+    )  # fmt: skip
+    assert found.message == "2 of 4 have none: 'cape', 'tie'."
+
+
+def photos_found(faulty: FaultySet, folder: Path) -> list[tuple[str, str | None]]:
+    survey, _ = check(write(faulty, folder), images_dir=faulty.photos, scale=SCALE)
+    return [(finding.kind, finding.found_name) for finding in survey.findings]
+
+
+@pytest.mark.parametrize("name", ["001.JPG", "001.png", "001.JPEG"])
+def test_photo_of_another_suffix_or_case_is_found_under_its_name(tmp_path, name):
+    faulty = FaultySet(tmp_path)
+    (faulty.photos / "001.jpg").rename(faulty.photos / name)
+    assert photos_found(faulty, tmp_path) == [("photo under another name", name)]
+
+
+def test_photo_of_a_stem_in_another_case_below_a_folder_is_found(tmp_path):
+    faulty = FaultySet(tmp_path)
+    faulty.coco["images"][0]["file_name"] = "sub/look.jpg"
+    (faulty.photos / "sub").mkdir()
+    (faulty.photos / "001.jpg").rename(faulty.photos / "sub/Look.jpg")
+    assert photos_found(faulty, tmp_path) == [("photo under another name", "sub/Look.jpg")]
+
+
+def test_photo_under_another_name_is_looked_at_all_the_same(tmp_path):
+    faulty = FaultySet(tmp_path)
+    (faulty.photos / "001.jpg").unlink()
+    Image.new("RGB", (8, 9)).save(faulty.photos / "001.png")
+    assert [kind for kind, _ in photos_found(faulty, tmp_path)] == [
+        "photo of another size", "photo under another name"
+    ]  # fmt: skip
+
+
+def test_photo_that_could_be_one_of_two_or_another_images_is_missing(tmp_path):
+    faulty = FaultySet(tmp_path)
+    (faulty.photos / "001.jpg").rename(faulty.photos / "001.JPG")
+    Image.new("RGB", (80, 60)).save(faulty.photos / "001.png")
+    assert photos_found(faulty, tmp_path) == [("photo missing", None)]  # which of the two?
+    (faulty.photos / "001.png").unlink()
+    faulty.mask(faulty.image(file_name="001.JPG"), square())
+    assert photos_found(faulty, tmp_path) == [("photo missing", None)]  # it is the other image's
+    faulty.coco["images"][1]["file_name"] = "001.png"
+    assert photos_found(faulty, tmp_path) == [("photo missing", None)] * 2  # whose of the two?
+
+
+def test_photo_of_another_format_is_named_and_not_taken(tmp_path):
+    faulty = FaultySet(tmp_path)
+    (faulty.photos / "001.jpg").rename(faulty.photos / "001.tif")
+    survey, _ = check(write(faulty, tmp_path), images_dir=faulty.photos, scale=SCALE)
+    (found,) = survey.findings
+    assert found.kind == "photo missing" and "There is 001.tif." in found.message
 
 
 def counts_of(path: Path, photos: Path | None) -> Counter:

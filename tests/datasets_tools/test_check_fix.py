@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+import tracemalloc
 
 import pytest
 from faulty_set import DRESS, SCALE, SHOE, FaultySet, H, W, square
@@ -12,7 +13,7 @@ from faulty_set import DRESS, SCALE, SHOE, FaultySet, H, W, square
 from datasets_tools.check import check
 from datasets_tools.check.annotations import survey_data
 from datasets_tools.check.catalogue import CATALOGUE
-from datasets_tools.check.fix import Fixed, fix, is_mended
+from datasets_tools.check.fix import Fixed, fix, is_mended, pieces_of_json
 from datasets_tools.check.masks import check_masks
 from datasets_tools.check.remedies import REMEDIES
 from datasets_tools.check.repair import Repair
@@ -40,6 +41,27 @@ def test_remedies_are_those_that_the_catalogue_promises():
 def test_fix_of_whole_set_changes_nothing(faulty):
     result = fixed(faulty.coco)
     assert result.changes == [] and result.data == faulty.coco
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"images": [], "annotations": [{"a": [1.5, None]}, {"b": "é\n"}], "categories": [{}]},
+        {"info": {"x": 1}, "images": [{"id": 1}], "annotations": [], "licenses": None},
+    ],
+)
+def test_pieces_of_json_are_the_json_of_the_whole(data):
+    assert json.loads("".join(pieces_of_json(data, "a.json"))) == data
+
+
+def test_pieces_of_json_of_many_masks_take_little_memory():
+    # Made one by one, as texts of a file are; a text of the whole would be 20 MB.
+    counts = [f"{number:02}" * 10_000 for number in range(1000)]
+    data = {"annotations": [{"segmentation": {"counts": text}} for text in counts]}
+    tracemalloc.start()
+    assert sum(map(len, pieces_of_json(data, "a.json"))) > 20e6
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
 
 
 def test_fix_of_a_fault_of_each_kind_passes_check_and_logs_each(faulty, tmp_path):
@@ -100,6 +122,55 @@ def test_fix_polygon_out_of_frame_is_clipped_and_box_follows(faulty):
     last = fixed(faulty.coco).data["annotations"][-1]
     assert last["segmentation"] == [[0, 5, 0, 35, 45, 35, 45, 5]]
     assert last["bbox"] == [0.0, 5.0, 45.0, 30.0]
+
+
+def test_fix_polygon_outside_is_removed_alone_and_logged(faulty):
+    good, away = [5.0, 5.0, 5.0, 35.0, 45.0, 35.0], [1500, 5, 1530, 5, 1530, 35]
+    entry = faulty.fault("polygon outside", [good])
+    entry["segmentation"] = [good, away]
+    result = fixed(faulty.coco)
+    assert result.data["annotations"][-1] == {**entry, "segmentation": [good]}
+    (change,) = result.changes
+    assert (change["kind"], change["before"]) == ("polygon outside", [good, away])
+    entry["segmentation"] = [away]
+    result = fixed(faulty.coco)
+    assert len(result.data["annotations"]) == 2
+    assert {change["kind"] for change in result.changes} == {"polygon outside"}
+
+
+def test_fix_photo_under_another_name_renames_the_entry_alone(faulty, tmp_path):
+    (faulty.photos / "001.jpg").rename(faulty.photos / "001.JPG")
+    path = tmp_path / "ann.json"
+    path.write_text(json.dumps(faulty.coco))
+    survey, _ = check(path, images_dir=faulty.photos, scale=SCALE)
+    result = fix(survey.data, survey.findings, "ann.json", SCALE)
+    assert result.data["images"] == [{**faulty.coco["images"][0], "file_name": "001.JPG"}]
+    assert result.data["annotations"] == faulty.coco["annotations"]
+    (change,) = result.changes
+    assert (change["before"], change["after"]) == ("001.jpg", "001.JPG")
+    assert [path.name for path in faulty.photos.iterdir()] == ["001.JPG"]
+
+
+def test_fix_two_images_of_one_photo_under_another_name_are_merged(faulty, tmp_path):
+    second = faulty.image(id=500, file_name="./001.jpg")
+    faulty.mask(second, square(20, 40, 5, 5))
+    (faulty.photos / "001.jpg").rename(faulty.photos / "001.JPG")
+    path = tmp_path / "ann.json"
+    path.write_text(json.dumps(faulty.coco))
+    survey, _ = check(path, images_dir=faulty.photos, scale=SCALE)
+    data = fix(survey.data, survey.findings, "ann.json", SCALE).data
+    assert [(image["id"], image["file_name"]) for image in data["images"]] == [(1, "001.JPG")]
+    assert [a["image_id"] for a in data["annotations"]] == [1, 1, 1]
+
+
+def test_fix_values_beside_the_masks_that_json_has_not_become_null(faulty):
+    faulty.coco["images"][0]["of_the_user"] = {"x": [1, float("inf")]}
+    faulty.coco["categories"][0]["supercategory"] = float("nan")
+    result = fixed(faulty.coco)
+    assert result.data["images"][0]["of_the_user"] is None
+    assert result.data["categories"][0] == {"id": SHOE, "name": "shoe", "supercategory": None}
+    assert [change["kind"] for change in result.changes] == ["other value not finite"] * 2
+    json.dumps([result.data, result.changes], allow_nan=False)
 
 
 def test_fix_polygons_keeps_the_good_ones(faulty):

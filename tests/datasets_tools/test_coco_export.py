@@ -79,7 +79,7 @@ def test_convert_cvat_brush_masks_are_instances_and_attributes_stay(folder, caps
     assert isinstance(brush["segmentation"]["counts"], str)
     assert polygon["attributes"] == {"occluded": True}
     assert [a["source_id"] for a in data["annotations"]] == [0, 1]
-    said = "note: 1 masks with iscrowd read as one instance each (--crowds)"
+    said = "note: 1 mask with iscrowd read as one instance each (--crowds)"
     assert said in capsys.readouterr().out
 
 
@@ -112,8 +112,8 @@ def test_convert_boxes_and_ignored_are_left_out_and_counted(folder, capsys):
     assert [a["source_id"] for a in data["annotations"]] == [0, 3]
     out = capsys.readouterr().out
     assert "note: 2 boxes without a mask left out" in out
-    assert "note: 1 annotations left out: ignore is set" in out
-    assert "note: 1 times 'annotator' of an annotation not kept" in out
+    assert "note: 1 annotation left out: ignore is set" in out
+    assert "note: 1 value of 'annotator' of annotations, not kept" in out
 
 
 def test_convert_file_of_boxes_alone_is_an_error(folder):
@@ -134,15 +134,44 @@ def test_convert_categories_go_by_name_from_whatever_number(folder, first_id):
 
 
 def test_convert_names_that_do_not_fit_are_all_named_with_the_nearest(folder):
-    made = coco([{}, {"category_id": 2, "segmentation": square(20, 5)}], names=("Shoe", "Dres"))
+    made = coco([{}, {"category_id": 2, "segmentation": square(20, 5)}], names=("Shoo", "Dres"))
     with pytest.raises(OntologyError) as caught:
         convert(folder, made)
     assert "'Dres'. Did you mean 'dress'" in str(caught.value)
-    assert "'Shoe'. Did you mean 'shoe'" in str(caught.value)
+    assert "'Shoo'. Did you mean 'shoe'" in str(caught.value)
     assert not (folder / "all.json").exists()
-    (folder / "my.csv").write_text("name,category\nShoe,sandals\nDres,\n")
+    (folder / "my.csv").write_text("name,category\nShoo,sandals\nDres,\n")
     data = convert(folder, made, "--map", str(folder / "my.csv"))
     assert [CLASSES[a["category_id"]] for a in data["annotations"]] == ["sandals"]
+
+
+def test_convert_added_rows_go_before_those_of_the_table(folder, capsys):
+    made = coco([{}, {"category_id": 2, "segmentation": square(20, 5)},
+                 {"category_id": 3, "segmentation": square(30, 5)}],
+                names=("Shoe", "kilt", "T_Shirt"))  # fmt: skip
+    (folder / "my.csv").write_text("name;category\nkilt;skirt\nshoe;sandals\n;\n")
+    data = convert(folder, made, "--map-add", str(folder / "my.csv"))
+    names = [CLASSES[a["category_id"]] for a in data["annotations"]]
+    assert names == ["sandals", "skirt", "top, t-shirt, sweatshirt"]
+    out = capsys.readouterr().out
+    assert "note: 'Shoe' taken as 'shoe' (1)" in out and "'kilt' taken" not in out
+    assert "note: 'T_Shirt' taken as 't-shirt' (1)" in out
+    (folder / "all.json").write_text("name,category\nkilt,skirt\n")
+    with pytest.raises(FashionError, match="another file than the input"):
+        convert(folder, made, "--map-add", str(folder / "all.json"), "--force")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a.csv", "Export as JSON"), ("a.XML", "as COCO 1.0"), ("a.zip", "Unpack it")],
+)
+def test_convert_other_exports_are_refused_with_what_to_export(folder, name, said):
+    parser = argparse.ArgumentParser()
+    coco_export.add_arguments(parser)
+    (folder / name).write_text("<annotations/>")
+    words = [str(folder / name), "--no-check-photos", "--out", str(folder / "all.json")]
+    with pytest.raises(FashionError, match=rf"a JSON file expected, got a \.\w+ file\. .*{said}"):
+        coco_export.run(parser.parse_args(words))
 
 
 def test_table_has_our_names_as_they_are_and_a_note_for_every_synonym():
@@ -211,8 +240,10 @@ def test_convert_photo_that_is_not_there_or_outside_is_a_bad_row(folder, capsys,
 
 
 def test_convert_unchecked_names_are_made_safe_but_not_guessed(folder):
-    made = coco([{}, {"image_id": 1}, {"image_id": 2}],
-                ["images/3/abcd1234-b.jpg", "/data/upload/3/abcd1234-b.jpg", "x\\y.jpg"])
+    made = coco(
+        [{}, {"image_id": 1}, {"image_id": 2}],
+        ["images/3/abcd1234-b.jpg", "/data/upload/3/abcd1234-b.jpg", "x\\y.jpg"],
+    )
     data = convert(folder, made, checked=False)
     names = [i["file_name"] for i in data["images"]]
     assert names[:2] == ["images/3/abcd1234-b.jpg", "abcd1234-b.jpg"]

@@ -243,6 +243,27 @@ def test_run_writes_groups_that_split_reads_and_a_table(photos: Path, tmp_path: 
     assert last.endswith("6 photos, 2 copies, 1 near-duplicate, 2 groups, the largest of 3")
 
 
+def test_run_group_file_has_tabs_alone(photos: Path, tmp_path: Path):
+    (photos / "3.jpg").rename(photos / "a 3.jpg")
+    shutil.copyfile(photos / "4.jpg", photos / "6.jpg")
+    names = ["1.jpg", "2.png", "a 3.jpg", "4.jpg", "6.jpg"]
+    assert main(coco_file(tmp_path / "a.json", names), "--images", photos, "--out",
+                tmp_path / "g.txt") == 0  # fmt: skip
+    assert (tmp_path / "g.txt").read_text().splitlines()[1:] == [
+        "1.jpg\t2.png\ta 3.jpg", "4.jpg\t6.jpg",
+    ]  # fmt: skip
+
+
+def test_run_one_folder_for_sets_of_two_is_refused(photos: Path, tmp_path: Path, capsys):
+    one = coco_file(tmp_path / "train.json", NAMES)
+    two = coco_file(tmp_path / "test.json", ["7.jpg", "8.jpg", "1.jpg"])
+    out = tmp_path / "g.txt"
+    assert main(one, two, "--images", photos, "--out", out) == 1
+    said = capsys.readouterr().err
+    assert f"the photos of {two} expected, found 1 of 3, without 2 (7.jpg, 8.jpg)" in said
+    assert "once for each file" in said and not out.exists()
+
+
 def test_run_without_pairs_writes_a_group_file_without_groups(photos: Path, tmp_path: Path):
     ann, out = coco_file(tmp_path / "a.json", ["4.jpg", "5.jpg"]), tmp_path / "g.txt"
     assert main(ann, "--images", photos, "--out", out) == 0

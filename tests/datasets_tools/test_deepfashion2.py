@@ -123,9 +123,9 @@ def test_convert_lacking_keys_and_foreign_entries_and_files_are_counted(root: Pa
     (root / "annos" / "readme.txt").touch()
     converted(root)
     said = capsys.readouterr().out
-    assert "1 items without a whole number 'style'" in said
-    assert "2 entries that are no item: not read" in said
-    assert "1 files in" in said and "that are no .json: not read" in said
+    assert "1 item without a whole number 'style'" in said
+    assert "2 entries beside the items: not read" in said
+    assert "1 file in" in said and "without .json: not read" in said
 
 
 def test_convert_polygon_of_two_points_beside_a_good_one_is_left_out_and_counted(
@@ -135,7 +135,7 @@ def test_convert_polygon_of_two_points_beside_a_good_one_is_left_out_and_counted
     save(root, "000002", {"item1": item(1, (0, 0, 1, 1), segmentation=[[1, 2, 3, 4], good])})
     coco = converted(root)
     assert coco["annotations"][0]["segmentation"] == [good]
-    assert "1 polygons left out of masks that have others" in capsys.readouterr().out
+    assert "1 polygon left out of masks that have others" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,8 @@ def test_export_polygons_are_drawn_and_crowds_said(coco_path, tmp_path, capsys):
     assert data.main(["export", "imaterialist", str(coco_path), "--out", str(out)]) == 0
     assert "a,10 2 14 2 18 2,4,6,6_1_2" in out.read_text()
     said = capsys.readouterr().out
-    assert "1 regions of many instances" in said and "1 polygons left out" in said
+    assert "regions of many instances (iscrowd) left out: 1" in said
+    assert "polygons left out of masks that have others: 1" in said
 
 
 @pytest.mark.parametrize("segmentation", [None, [], [[0, 0]], [[0.1, 0.1, 0.2, 0.1, 0.2, 0.2]]])

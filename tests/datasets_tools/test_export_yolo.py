@@ -167,8 +167,8 @@ def test_export_yolo_crowds_and_photos_without_mask_are_left_out_and_said(photos
     coco["annotations"].append(coco["annotations"][0] | {"id": 2, "iscrowd": 0})
     path.write_text(json.dumps(coco))
     report = export_yolo([path], photos_dir, tmp_path / "yolo")
-    assert report.counts["regions of many instances (iscrowd): left out"] == 1
-    assert report.counts["images left out: no mask"] == 1
+    assert report.counts["regions of many instances (iscrowd) left out"] == 1
+    assert report.counts["images left out, without a mask"] == 1
     assert os.listdir(tmp_path / "yolo" / "images" / "train") == ["a.jpg"]
 
 
@@ -225,6 +225,40 @@ def test_export_yolo_force_replaces_an_export_and_nothing_else(photos_dir, tmp_p
     with pytest.raises(FashionError, match="without the inputs"):
         export_yolo([path], photos_dir, photos_dir, force=True)
     assert (photos_dir / "a.jpg").is_file()
+
+
+def test_export_yolo_copies_stay_where_the_photos_go(photos_dir, tmp_path, capsys):
+    path = save_coco(tmp_path / "train.json", {"day/c.jpg": [("dress", RING)]})
+    content = (photos_dir / "day/c.jpg").read_bytes()
+    words = ["export", "yolo-seg", str(path), "--images", str(photos_dir), "--out"]
+    assert data.main([*words, str(tmp_path / "links")]) == 0
+    assert "links to" in capsys.readouterr().out
+    assert data.main([*words, str(tmp_path / "copies"), "--photos", "copy"]) == 0
+    assert "links" not in capsys.readouterr().out
+    photos_dir.rename(tmp_path / "elsewhere")
+    assert not (tmp_path / "links/images/train/day__c.jpg").exists()
+    assert (tmp_path / "copies/images/train/day__c.jpg").read_bytes() == content
+
+
+def test_export_yolo_copies_are_not_replaced_and_force_is_not_advised(photos_dir, tmp_path):
+    path, out = save_coco(tmp_path / "all.json", {"a.jpg": [("dress", RING)]}), tmp_path / "yolo"
+    export_yolo([path], photos_dir, out, photos="copy")
+    for force in (False, True):
+        with pytest.raises(FashionError, match=r"a copied photo .* remove .*yolo yourself"):
+            export_yolo([path], photos_dir, out, force=force)
+    assert (out / "images/train/a.jpg").is_file()
+
+
+def test_export_yolo_out_among_the_photos_is_refused_by_any_link(photos_dir, tmp_path):
+    path = save_coco(tmp_path / "all.json", {"a.jpg": [("dress", RING)]})
+    (tmp_path / "link").symlink_to(photos_dir)
+    for out in ("photos/yolo", "link/yolo", "photos/day/deep/yolo"):
+        with pytest.raises(FashionError, match="a folder apart from the photos expected"):
+            export_yolo([path], tmp_path / "link", tmp_path / out)
+    assert sorted(p.name for p in photos_dir.iterdir()) == ["a.jpg", "a.png", "b.png", "day"]
+    # A root of folders, as after a merge, holds photos in these alone.
+    path = save_coco(tmp_path / "all.json", {"photos/a.jpg": [("dress", RING)]})
+    export_yolo([path], tmp_path, tmp_path / "yolo")
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_convert_goes_by_name_and_keeps_attributes_and_ids(folder, capsys):
     }  # fmt: skip
     assert [a["iscrowd"] for a in data["annotations"]] == [0, 0, 0, 1]
     out = capsys.readouterr().out
-    assert "note: 1 masks with iscrowd kept as regions to ignore (--crowds)" in out
+    assert "note: 1 mask with iscrowd kept as regions to ignore (--crowds)" in out
     assert out.splitlines()[-1].endswith("2 images, 4 masks, 4 of 49 classes, 0 bad rows skipped")
 
 

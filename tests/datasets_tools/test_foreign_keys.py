@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("tool", "out"),
     [
         ("filter all.json --out out.json", "out.json"),
-        ("sample all.json --images 1 --out out.json", "out.json"),
+        ("sample all.json --count 1 --out out.json", "out.json"),
         ("split all.json --fractions 0.5 0 0.5 --out out", "out/train.json"),
         ("merge mine=all.json --out out.json", "out.json"),
         ("cache all.json --images photos --size 40 40 --out out", "out/train.json"),
@@ -65,3 +65,30 @@ def test_foreign_keys_of_a_copied_entry_stay(folder, tool):
     assert coco["path"] == "their path" and coco["self"] == "their self"
     assert coco["images"][0]["image_id"] == "their image_id"
     assert coco["annotations"][0]["annotation_id"] == "their annotation_id"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "filter c.json --out out.json",
+        "sample c.json --count 1 --out out.json",
+        "split c.json --fractions 0.5 0 0.5 --out out",
+        "merge mine=c.json --out out.json",
+        "cache c.json --images photos --size 40 40 --out out",
+        "convert coco c.json --images photos --out out.json",
+        "convert fashionpedia c.json --images photos --out out.json",
+        "export yolo-seg c.json --images photos --out out",
+        "export imaterialist c.json --out out.csv",
+        "shoe-types c.json list.csv --out out.json",
+    ],
+)
+def test_file_of_a_cache_is_refused_where_the_originals_are_needed(folder, tool, capsys):
+    coco = json.loads((folder / "all.json").read_text())
+    coco["info"] = {"cached_from": {"annotations": "../all.json"}}
+    coco["attributes"] = []
+    (folder / "c.json").write_text(json.dumps(coco))
+    (folder / "list.csv").write_text("image,mask,shoe_type\n1.jpg,1,sandals\n")
+    before = {path for path in folder.rglob("*") if path.name[0] != "."}
+    assert main(["data", *tool.split()]) == 1
+    assert "got those of a cache" in capsys.readouterr().err
+    assert {path for path in folder.rglob("*") if path.name[0] != "."} - before <= {folder / "out"}

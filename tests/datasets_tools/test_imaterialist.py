@@ -246,13 +246,13 @@ def test_convert_size_is_that_of_the_photo_as_opencv_loads_it(folder):
     assert len({row[-5:-2] for row in rows}) == 2  # both ways round occur
     report, data = convert(folder, rows)
     assert report.n_masks == 8
-    assert any("3 photos, e.g. o2.jpeg" in note for note in report.notes)
+    assert any("3 photos with an EXIF" in note and "e.g. o2.jpeg" in note for note in report.notes)
 
 
 def test_convert_image_without_a_good_row_is_left_out_and_said(folder):
     report, data = convert(folder, ["a,9 x,4,6,0", GOOD[2]])
     assert [(i["id"], i["file_name"]) for i in data["images"]] == [(2, "b.JPG")]
-    assert "1 images left out: they have no good row" in report.notes
+    assert "1 image left out: no good row" in report.notes
 
 
 def test_convert_photo_is_opened_once_per_image(folder, monkeypatch):
@@ -266,9 +266,56 @@ def test_convert_photo_is_opened_once_per_image(folder, monkeypatch):
 def test_convert_bom_windows_line_ends_and_blank_lines_change_nothing(folder):
     put(folder, [*GOOD, "", "  ", ""], header="\ufeff" + HEADER, end="\r\n")
     report, data = convert(folder)
-    assert report.n_masks == 3 and report.bad.total == 0 and report.notes == ()
+    assert report.n_masks == 3 and report.bad.total == 0
+    assert report.notes == ("3 blank rows passed by",)
     _, plain = convert(folder, GOOD)
     assert data == plain
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_convert_separators_of_excel_and_its_blank_rows_give_the_same_and_are_said(
+    folder, separator
+):
+    def parted(line):
+        return line.replace(",", separator)
+
+    put(folder, [parted(row) for row in [*GOOD, ",,,,", ",,,,"]], parted(HEADER), end="\r\n")
+    report, data = convert(folder)
+    word = {";": "semicolons", "\t": "tabs"}[separator]
+    assert report.notes == (
+        f"train.csv: its fields are parted by {word}, not commas, as Excel does",
+        "2 blank rows passed by",
+    )
+    assert data == convert(folder, GOOD)[1] and not report.bad.total
+
+
+def test_convert_utf_16_is_refused_and_excel_named(folder):
+    (folder / "train.csv").write_text("\n".join([HEADER, *GOOD]), encoding="utf-16")
+    with pytest.raises(FashionError, match=r"train\.csv: .*got UTF-16, as Excel writes it"):
+        convert(folder)
+
+
+def long_row(name, n_characters):
+    """Return a row whose runs, all good, have so many characters (a multiple of 8, less 1)."""
+    runs = " ".join(f"{start} 1" for start in range(10_000, 90_000, 2))[:n_characters]
+    assert len(runs) == n_characters and runs.endswith(" 1")
+    return f"{name},{runs},60000,2,0"
+
+
+def test_convert_cell_that_excel_cut_is_a_bad_row_unless_a_longer_one_came(folder):
+    cut, longer, shorter = long_row("a", 32_767), long_row("a", 32_775), long_row("a", 32_759)
+    report, data = convert(folder, [cut, shorter, "b,1 2,4,6,0"], check_photos=False)
+    assert dict(report.bad.counts) == {"cut by Excel": 1}
+    (message,) = report.bad.first["cut by Excel"]
+    assert message.startswith("train.csv:2: ") and "32,767 characters, where Excel cuts" in message
+    assert [a["id"] for a in data["annotations"]] == [2, 3]
+    # Cut after a number's end, the blank that follows is the last character.
+    blank = cut.replace(" 1,60000", "1 ,60000")
+    report, _ = convert(folder, [blank, shorter], check_photos=False)
+    assert dict(report.bad.counts) == {"cut by Excel": 1}
+    # No file of Excel has a longer one.
+    report, data = convert(folder, [longer, cut], check_photos=False)
+    assert not report.bad.total and len(data["annotations"]) == 2
 
 
 def test_convert_quoted_fields_and_other_column_order_are_read(folder):
@@ -327,6 +374,26 @@ def test_convert_stopped_midway_leaves_nothing(folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         convert(folder, GOOD)
     assert list((folder / "out").iterdir()) == []
+
+
+def test_convert_csv_that_grows_meanwhile_is_refused(folder, monkeypatch):
+    real = imaterialist.Labels.parse
+
+    def parse(*args):
+        with open(folder / "train.csv", "a") as stream:
+            stream.write("a,1 1,4,6,0\n")
+        return real(*args)
+
+    monkeypatch.setattr(imaterialist.Labels, "parse", parse)
+    with pytest.raises(FashionError, match="has changed"):
+        convert(folder, GOOD)
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_convert_one_photo_under_two_spellings_is_one_image(folder):
+    data = convert(folder, [*GOOD, "./a,9 2,4,6,7", "x/../a.jpg,13 2,4,6,8"])[1]
+    assert [image["file_name"] for image in data["images"]] == ["a.jpg", "b.JPG"]
+    assert len(data["annotations"]) == 5
 
 
 def test_convert_missing_files_are_errors_that_name_them(folder):
@@ -398,10 +465,11 @@ def test_convert_table_of_ones_own_renames_and_leaves_out(folder, capsys):
     options = ["--images", str(folder / "photos"), "--force", "--map", str(table)]
     assert command(folder, *options) == 0
     mapped = json.loads((folder / "all.json").read_text())
+    assert used[first] == 1
     coat = next(c["id"] for c in mapped["categories"] if c["name"] == "coat")
     assert {a["category_id"] for a in mapped["annotations"]} == {coat}
     assert len(mapped["annotations"]) == sum(used[name] for name in others)
-    assert f"{used[first]} masks left out: no category of ours" in capsys.readouterr().out
+    assert "1 mask left out: no category of ours" in capsys.readouterr().out
 
 
 MANY = [

@@ -113,7 +113,7 @@ def test_convert_left_and_right_shoe_are_two_instances_though_they_touch(tmp_pat
     assert [a["area"] for a in coco["annotations"]] == [300, 100, 120]
     assert coco["images"] == [{"id": 1, "file_name": "77_1.jpg", "height": 40, "width": 60}]
     said = capsys.readouterr().out
-    assert "'Hair' has no category of ours: 1 masks left out" in said and "Background" not in said
+    assert "'Hair' has no category of ours: 1 mask left out" in said and "Background" not in said
 
 
 def test_convert_masks_are_the_pixels_of_the_map(tmp_path: Path):
@@ -144,7 +144,7 @@ def test_convert_crumb_is_counted_and_not_written(tmp_path: Path, capsys):
     assert MIN_INSTANCE_PX == 64
     save(tmp_path, "a", {1: [(0, 9, 0, 7)], 6: [(20, 28, 0, 8)]})
     assert names_of(converted(tmp_path, "lip")) == ["dress"]
-    assert "1 masks under 64 px were not written" in capsys.readouterr().out
+    assert "1 mask under 64 px, not written" in capsys.readouterr().out
 
 
 def test_convert_people_are_kept_apart(tmp_path: Path, capsys):
@@ -157,14 +157,14 @@ def test_convert_people_are_kept_apart(tmp_path: Path, capsys):
         ("Upper-clothes", 0, 100), ("Upper-clothes", 1, 250), ("Right-shoe", 1, 100),
         ("Upper-clothes", 2, 250),
     ]  # fmt: skip
-    assert "1 masks lie on no person of the map of people" in capsys.readouterr().out
+    assert "1 mask on no person of the map of people" in capsys.readouterr().out
 
 
 def test_convert_people_up_to_255_and_crumbs_by_person(tmp_path: Path, capsys):
     save(tmp_path, "a", {6: [(0, 10, 0, 20)]}, {254: [(0, 10, 0, 14)], 255: [(0, 10, 14, 20)]})
     (annotation,) = converted(tmp_path, "cihp")["annotations"]
     assert (annotation["person"], annotation["area"]) == (254, 140)
-    assert "1 masks under 64 px" in capsys.readouterr().out
+    assert "1 mask under 64 px" in capsys.readouterr().out
 
 
 def test_convert_cihp_without_its_map_of_people_is_wrong_usage(tmp_path: Path, capsys):

@@ -180,7 +180,7 @@ def test_labelme_flags_that_are_set_are_kept_and_descriptions_said(folder, capsy
     torn = shape(flags={"torn": True, "wet": False}, description="at the hem")
     save(folder, "a", [torn], flags={"night": True})
     coco = converted(folder)
-    assert "1 descriptions of shapes, left out" in capsys.readouterr().out
+    assert "1 description of shapes, left out" in capsys.readouterr().out
     assert coco["annotations"][0]["flags"] == ["torn"]
     assert coco["images"][0]["flags"] == ["night"]
 
@@ -217,24 +217,62 @@ def test_labelme_size_beyond_any_photo_is_a_bad_row(folder, capsys):
     side = {"imageHeight": 10**7, "imageWidth": 10**7}
     save(folder, "b", [painted(np.ones((4, 4)), 0, 0)], **side)
     assert len(converted(folder, "--no-check-photos")["annotations"]) == 1
-    out = capsys.readouterr().out
-    assert "1 size" in out and "at most 178,956,970 pixels expected" in out
+    out, error = capsys.readouterr()
+    assert "1 size" in out and "at most 178,956,970 pixels expected" in error
 
 
 def test_labelme_unknown_names_of_all_files_are_told_at_once(folder):
     save_photo(folder / "b.jpg")
-    save(folder, "a", [shape("dress"), shape("High_Heels"), shape("gizmo")])
-    save(folder, "b", [shape("gizmo"), shape(" CANVASSHOES "), shape("dress")])
+    save(folder, "a", [shape("dress"), shape("High_Heel"), shape("gizmo")])
+    save(folder, "b", [shape("gizmo"), shape(" CANVASSHOE "), shape("dress")])
     out = folder.parent / "out.json"
     with pytest.raises(FashionError) as raised:
         data.main(["convert", "labelme", str(folder), "--out", str(out)])
     line = str(raised.value)
-    for name, place in (("High_Heels", "a.json: shape 2"), ("gizmo", "a.json: shape 3"),
-                        ("CANVASSHOES", "b.json: shape 2")):  # fmt: skip
+    for name, place in (("High_Heel", "a.json: shape 2"), ("gizmo", "a.json: shape 3"),
+                        ("CANVASSHOE", "b.json: shape 2")):  # fmt: skip
         assert f"{name!r} ({place})" in line
-    assert "'High_Heels'. Did you mean 'high-heels'" in line
-    assert "'CANVASSHOES'. Did you mean 'canvasshoes'" in line
+    assert "'High_Heel'. Did you mean 'high-heels'" in line
+    assert "'CANVASSHOE'. Did you mean 'canvasshoes'" in line
     assert not out.exists()
+
+
+def test_labelme_other_spellings_are_taken_and_said(folder, capsys):
+    save(folder, "a", [shape("Dress"), shape("HIGH_heels"), shape("Dress", FAR_SQUARE)])
+    coco = converted(folder)
+    names = {c["id"]: c["name"] for c in coco["categories"]}
+    assert sorted(names[a["category_id"]] for a in coco["annotations"]) == [
+        "dress", "dress", "high-heels",
+    ]  # fmt: skip
+    assert {a["source_name"] for a in coco["annotations"]} == {"Dress", "HIGH_heels"}
+    out = capsys.readouterr().out
+    assert "note: 'Dress' taken as 'dress' (2)" in out
+    assert "note: 'HIGH_heels' taken as 'high-heels' (1)" in out
+
+
+@pytest.mark.parametrize("image_path", ["..\\photos\\x.JPG", "C:\\pics\\x.jpg", "/home/me/x.JPG"])
+def test_labelme_moved_photo_is_found_by_its_name_where_only_one_has_it(
+    folder, tmp_path, capsys, image_path
+):
+    photos = tmp_path / "photos"
+    Image.new("RGB", SIZE_HW[::-1]).save(tmp_path / "x.JPG", "JPEG")
+    save_photo(photos / "a.jpg")
+    (tmp_path / "x.JPG").rename(photos / "x.JPG")
+    save(tmp_path / "far" / "away", "moved", [shape()], imagePath=image_path)
+    words = ["--images", str(photos)]
+    (image,) = converted(tmp_path / "far" / "away", *words)["images"]
+    assert image["file_name"] == "x.JPG"
+    said = "1 photo found by the name alone, not where imagePath points"
+    assert said in capsys.readouterr().out
+    save(tmp_path / "far" / "away" / "day2", "other", [shape()], imagePath="../day2/x.jpg")
+    save(tmp_path / "far" / "away", "good", [shape()], imagePath="a.jpg")
+    images = converted(tmp_path / "far" / "away", *words)["images"]  # two labels want it
+    assert [image["file_name"] for image in images] == ["a.jpg"]
+    (tmp_path / "far" / "away" / "day2" / "other.json").unlink()
+    save_photo(photos / "deep" / "x.jpg")  # now there are two photos
+    save(tmp_path / "far" / "away", "good", [shape()], imagePath="a.jpg")
+    images = converted(tmp_path / "far" / "away", *words)["images"]
+    assert [image["file_name"] for image in images] == ["a.jpg"]
 
 
 def test_labelme_photos_without_a_json_file_are_counted(folder, capsys):
@@ -245,3 +283,15 @@ def test_labelme_photos_without_a_json_file_are_counted(folder, capsys):
         (folder / name).touch()
     converted(folder)
     assert "note: 2 photos without a JSON file: not in the set" in capsys.readouterr().out
+
+
+def test_labelme_output_that_cannot_be_is_refused_before_the_labels_are_read(folder, tmp_path):
+    save(folder, "a", [shape("gizmo")])
+    (tmp_path / "annotations").touch()
+    for out, said in (
+        ("annotations/all.json", "expected, found a file of that name"),
+        ("all", r"the name of a \.json file expected"),
+        ("set", r"Write e\.g\. .*set/all\.json"),
+    ):
+        with pytest.raises(FashionError, match=said):
+            data.main(["convert", "labelme", str(folder), "--out", str(tmp_path / out)])

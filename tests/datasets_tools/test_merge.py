@@ -129,6 +129,8 @@ def test_merge_name_twice_in_one_file_is_refused(tmp_path):
 def test_merge_root_finds_photos_of_each_folder(a_json, b_json, tmp_path):
     for name in ("one/train", "two"):
         (tmp_path / "data" / name).mkdir(parents=True)
+        for photo in ("x.jpg", "y.jpg"):
+            (tmp_path / "data" / name / photo).touch()
     root = tmp_path / "data"
     words = ["--root", root, "--images", f"a={root}/one/train", "--images", f"b={root}/two"]
     coco = merged(a_json, b_json, *words, tmp_path / "all.json")
@@ -137,6 +139,35 @@ def test_merge_root_finds_photos_of_each_folder(a_json, b_json, tmp_path):
     words[-1] = f"b={root}/one/train"  # one folder: one photo, without --join
     coco = merged(a_json, b_json, *words, tmp_path / "all.json")
     assert [i["source"] for i in coco["images"]] == ["a+b", "b"]
+
+
+def test_merge_folders_that_are_swapped_are_refused(a_json, b_json, tmp_path):
+    for name in ("one/x.jpg", "two/y.jpg", "two/z.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [image(50, "z.jpg"), image(51, "y.jpg")]
+    b_json.write_text(json.dumps(json.loads(b_json.read_text()) | {"images": names}))
+    out = tmp_path / "all.json"
+    words = ["--root", tmp_path, "--images", f"a={tmp_path}/two", "--images", f"b={tmp_path}/one"]
+    with pytest.raises(FashionError, match=r"found 0 of 1, .* x.jpg is in the folder given for b"):
+        merged(a_json, b_json, *words, out)
+    assert not out.exists()
+
+
+def test_merge_photo_that_is_missing_is_counted(b_json, tmp_path, capsys):
+    (tmp_path / "two").mkdir()
+    words = [b_json, "--root", tmp_path, "--images", f"b={tmp_path}/two", tmp_path / "all.json"]
+    with pytest.raises(FashionError, match=r"found 0 of 2.*--images b=DIR"):
+        merged(*words)
+    (tmp_path / "two" / "x.jpg").touch()
+    merged(*words)
+    assert f"note: photos of b that are not in {tmp_path}/two: 1" in capsys.readouterr().out
+
+
+def test_merge_of_one_file_speaks_of_no_others(a_json, tmp_path, capsys):
+    assert merged(a_json, tmp_path / "o.json")["info"]["description"].startswith("1 set on 49")
+    said = capsys.readouterr().out
+    assert f"from the folder that those of {a_json} start from" in said and "of all" not in said
 
 
 @pytest.mark.parametrize(
@@ -169,7 +200,7 @@ def test_merge_unknown_category_names_the_nearest(a_json, tmp_path):
 def test_merge_unknown_category_without_annotations_is_said(a_json, tmp_path, capsys):
     path = save(tmp_path / "b.json", [], [], {0: "snadals"})
     merged(a_json, path, tmp_path / "all.json")
-    assert "1 categories of b that are none of ours, unused" in capsys.readouterr().out
+    assert "categories of b that are none of ours, unused: 1" in capsys.readouterr().out
 
 
 def test_merge_photo_outside_is_refused(a_json, tmp_path):
@@ -223,7 +254,7 @@ def test_merge_annotation_without_mask_or_box_is_said_or_completed(tmp_path, cap
     )
     (only,) = merged(path, tmp_path / "all.json")["annotations"]
     assert only["bbox"] == [1, 1, 4, 4] and only["area"] == 16
-    assert "1 annotations without a mask: left out" in capsys.readouterr().out
+    assert "annotations left out, without a mask: 1" in capsys.readouterr().out
 
 
 def test_merge_own_input_and_old_output_are_kept(a_json, b_json):

@@ -138,6 +138,19 @@ def test_browse_page_without_photos_in_chromium_says_so(coco, opened, tmp_path):
     assert f'<div class="said">{note}</div>' in dom
     assert re.search(r'<div id="empty">No photos are shown.</div>', dom)
     assert "as asked for" not in dom
+    assert "contact sheet" not in dom.partition("<script")[0]
+
+
+def test_browse_page_in_chromium_shows_advice_and_extent_of_the_contact_sheet(
+    coco, page, opened, tmp_path
+):
+    about = {kind: {"meaning": "It is", "advice": f"Do {HOSTILE}"} for kind in ("empty mask",)}
+    photos = page.parent.parent / "photos"
+    own = browse.write_page(coco, photos, tmp_path / "out", findings=FINDINGS, about=about)
+    body = opened(own.index).partition("<script")[0]
+    (advice,) = re.findall(r'<div class="faint">(It is. Do [^<]*)</div>', body)
+    assert advice.startswith("It is. Do &lt;/script&gt;&lt;img")
+    assert ">contact sheet (48 of 70 photos, evenly spread)</a>" in body
 
 
 @pytest.mark.parametrize(
@@ -175,14 +188,14 @@ def test_browse_page_in_chromium_opens_a_photo_with_its_masks_and_findings(page,
     assert len(masks) == 2 and reported(dom)["open"] == "64"
     assert dom.count("<path ") == dom.count('type="checkbox"') == 2
     assert re.search(r'large/000064.jpg"[^>]*data-natural-width="160"', dom)
-    assert "<b class=\"error\">error: empty mask</b>" in dom
+    assert '<b class="error">error: empty mask</b>' in dom
     dom = opened(page, "#photo=3")
     assert dom.count("<path ") == 0 and dom.count('<div class="reason">') == 2
 
 
 def test_browse_page_in_chromium_hostile_texts_are_shown_as_text(page, opened):
     dom = opened(page, "#photo=5")
-    assert '<img src="x"' not in dom and "onerror=\"" not in dom
+    assert '<img src="x"' not in dom and 'onerror="' not in dom
     assert "<title>&lt;/script&gt;&lt;img" in dom
     assert "warning: &lt;/script&gt;&lt;img" in dom
 

@@ -77,3 +77,13 @@ def test_find_photo_looks_below_in_so_many_folders_and_no_more(root, monkeypatch
     monkeypatch.setattr(photos, "_MOST_FOLDERS", 2)  # default and other, not default/sub
     assert "found it below" not in fault(root, "a.jpg")[1]
     assert "found it below, in other" in fault(root, "b.jpg")[1]
+
+
+def test_find_photo_in_a_folder_that_cannot_be_listed_is_a_fault_and_no_error(root):
+    kind, message = fault(root, f"{'x' * 300}/a.jpg")
+    assert kind == "unreadable folder" and "File name too long" in message
+
+
+def test_find_photo_that_is_a_pipe_is_unreadable_at_once(root):
+    os.mkfifo(root / "pipe.jpg")
+    assert fault(root, "pipe.jpg")[0] == "unreadable photo"

@@ -191,7 +191,26 @@ def test_command_relabels_and_needs_force_to_overwrite(annotations, capsys):
     out = annotations.parent / "typed.json"
     words = ["data", "shoe-types", str(annotations), str(labels), "--out", str(out)]
     assert main(words) == 0
-    assert "1 shoes relabelled" in capsys.readouterr().out
+    assert "1 shoe relabelled" in capsys.readouterr().out
     assert main(words) == 1
     assert "--force" in capsys.readouterr().err
     assert main([*words, "--force"]) == 0
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_relabel_table_saved_by_excel_is_read_and_its_blank_rows_counted(annotations, separator):
+    rows = [row.replace(",", separator) for row in ("a.jpg,1,sandals", ",,", "")]
+    labels = table(annotations.parent, rows, HEADER.replace(",", separator))
+    report = relabel_shoes(annotations, labels, annotations.parent / "out.json")
+    assert report.relabelled["sandals"] == 1 and not report.bad.total
+    assert "note: 1 blank row passed by" in report.summary()
+
+
+def test_relabel_utf_16_and_folder_are_told_in_words(annotations):
+    labels = annotations.parent / "labels.csv"
+    labels.write_text(HEADER, encoding="utf-16")
+    with pytest.raises(FashionError, match="got UTF-16. Save it as UTF-8, in Excel as 'CSV UTF-8'"):
+        relabel_shoes(annotations, labels, annotations.parent / "out.json")
+    (annotations.parent / "d.csv").mkdir()
+    with pytest.raises(FashionError, match="d.csv: .*found a folder"):
+        relabel_shoes(annotations, annotations.parent / "d.csv", annotations.parent / "out.json")

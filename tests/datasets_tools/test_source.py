@@ -13,7 +13,7 @@ from datasets_tools import convert
 from datasets_tools.category_map import CategoryTable, MapRow
 from datasets_tools.convert import write_coco
 from datasets_tools.photos import MOST_PIXELS
-from datasets_tools.report import BadRow
+from datasets_tools.report import BadRow, BadRows
 from datasets_tools.source import SourceImage, SourceMask
 from fashion_mmdet.core import rle
 from fashion_mmdet.core.coco import read_coco
@@ -153,14 +153,14 @@ def test_write_coco_bad_photo_is_left_out_with_its_masks(folder, bad, kind):
     assert dict(report.bad.counts) == {kind: 1} and len(data["images"]) == 1
     (message,) = report.bad.first[kind]
     assert message.startswith("a.json: ")
-    expected = () if kind == "made" else ("1 masks of photos that cannot be used, left out",)
+    expected = () if kind == "made" else ("1 mask of photos that cannot be used, left out",)
     assert report.notes == expected
 
 
 def test_write_coco_polygon_left_out_beside_good_ones_is_counted(folder):
     report, data = write(folder, [image("a", mask(segmentation=[*square(2.0, 3.0), [1, 2]]))])
     assert data["annotations"][0]["segmentation"] == square(2.0, 3.0)
-    assert "1 polygons left out of masks that have others" in report.notes
+    assert "1 polygon left out of masks that have others" in report.notes
 
 
 def test_write_coco_pairs_are_parted_left_first_and_keep_their_extras(folder):
@@ -179,8 +179,8 @@ def test_write_coco_pairs_are_parted_left_first_and_keep_their_extras(folder):
     assert [a["bbox"][0] for a in data["annotations"]] == [2, 30, 2, 2]
     assert [a.get("source_id") for a in data["annotations"]] == [4, 4, None, None]
     assert [type(a["segmentation"]) for a in data["annotations"]] == [dict, dict, list, list]
-    assert "1 pairs parted into left and right" in report.notes
-    assert "1 pairs left as one" in report.notes
+    assert "1 pair parted into left and right" in report.notes
+    assert "1 pair left as one" in report.notes
     _, data = write(folder, [image("a", mask("pair", both, iscrowd=1))], known, force=True)
     assert [a["bbox"] for a in data["annotations"]] == [[2, 3, 38, 10]]
 
@@ -196,7 +196,7 @@ def test_write_coco_turned_photo_size_is_that_as_loaded_and_doubt_is_said(folder
     assert (data["images"][0]["height"], data["images"][0]["width"]) == (60, 40)
     for doubtful in (image("turned", mask(), size_hw=None), image("flipped", mask())):
         report, _ = write(folder, [doubtful], force=True)
-        assert "1 photos, e.g. " in report.notes[0]
+        assert "1 photo with an EXIF orientation, e.g. " in report.notes[0]
 
 
 def test_write_coco_unchecked_photos_keep_their_names(folder):
@@ -241,7 +241,7 @@ def test_write_coco_never_writes_over_files_inputs_or_photos(folder):
         write(folder, [image("a", mask())])
     with pytest.raises(FashionError, match="another file than the input"):
         write(folder, [image("a", mask())], force=True, inputs=[out])
-    with pytest.raises(FashionError, match="name of a photo"):
+    with pytest.raises(FashionError, match="the name of a .json file expected"):
         write_coco([], table(), folder / "photos" / "a.jpg", images_dir=folder / "photos",
                    info={}, where="a.json", force=True)  # fmt: skip
 
@@ -310,3 +310,49 @@ def test_write_coco_photo_of_more_pixels_than_pillow_opens_is_a_bad_row(folder):
     )
     assert [entry["file_name"] for entry in data["images"]] == ["a.jpg"]
     assert 13_377**2 < MOST_PIXELS == 2 * Image.MAX_IMAGE_PIXELS < 13_378**2
+
+
+def test_bad_rows_print_the_first_three_of_a_kind_and_name_each_once_at_the_end(capsys):
+    bad = BadRows(100, "t.csv")
+    for line in range(2, 9):
+        bad.add("overlap", f"t.csv:{line}: runs apart expected, got x: y. Mend it.")
+    bad.add("size", "in.json: images[3] (id 4): a size expected, got none. Mend it.")
+    error = capsys.readouterr().err.splitlines()
+    assert [line for line in error if "runs apart" in line] == [
+        f"skipped (overlap): t.csv:{line}: runs apart expected, got x: y. Mend it."
+        for line in (2, 3, 4)
+    ]
+    assert error[3] == "skipped (overlap): more of them, counted at the end" and len(error) == 5
+    assert bad.summary() == [
+        "skipped 8 bad rows: 7 overlap (first: t.csv:2), 1 size (first: in.json: images[3] (id 4))"
+    ]
+
+
+def test_write_coco_classes_without_a_mask_are_a_number_and_the_first(folder):
+    report, _ = write(folder, [image("a", mask())])
+    (line,) = [line for line in report.summary().splitlines() if "without" in line]
+    assert line == (
+        "classes without a mask: 48 (shirt, blouse; top, t-shirt, sweatshirt; sweater; ...)"
+    )
+
+
+@pytest.mark.parametrize(("name", "said"), [("all", "all.json."), ("out", "out/all.json.")])
+def test_write_coco_name_without_json_is_refused(folder, name, said):
+    (folder / "out").mkdir()
+    with pytest.raises(FashionError, match=rf"a \.json file expected, got .*{said}$"):
+        write_coco([], table(), folder / name, images_dir=None, info={}, where="a.json")
+
+
+def test_write_coco_folder_that_is_a_file_is_named(folder):
+    (folder / "annotations").touch()
+    with pytest.raises(FashionError, match=r"a folder .*annotations expected, found a file"):
+        write_coco(iter([image("a", mask())]), table(), folder / "annotations" / "all.json",
+                   images_dir=folder / "photos", info={}, where="a.json")  # fmt: skip
+
+
+def test_write_coco_photos_that_are_no_folder_say_where_they_were_looked_for(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "notes").touch()
+    for name, said in (("gone", "found none"), ("notes", "found a file")):
+        with pytest.raises(FashionError, match=rf"{said}\. .* looked up from {folder}\.$"):
+            write(folder, [], images_dir=name)

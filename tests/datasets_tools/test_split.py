@@ -279,6 +279,90 @@ def test_main_checks_the_groups_beside_the_lists(tmp_path: Path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("pairs.csv", "set_1,file_name_1,set_2,file_name_2\n,0001.jpg,,0002.jpg\n", "with commas"),
+        ("pairs.txt", "set_1,file_name_1,set_2,file_name_2\n,0001.jpg,,0002.jpg\n", "with commas"),
+        ("g.csv", "0001 0002\n", "with commas"),
+        ("train.txt", "# train\n0001.jpg\n0002.jpg\n", "got 2 lines of one, as in a list"),
+        ("g.txt", "0001.jpg\t0002.jpg\nccp/0003.jpg\tccp/0004\n",
+         "2 of 4 that differ by their folders, such as ccp/0003.jpg for 0003.jpg"),
+        ("g.txt", "7777 8888\n", "got 1 group, none with two photos here: it lacks 2 (7777, 8888)"),
+        ("g.txt", "0001 7777\n", "none with two photos here: it lacks 1 (7777)"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("how", [["--fractions", "0.6", "0.2", "0.2"], ["--folds", "2"]])
+def test_main_group_file_that_does_not_fit_is_refused(
+    tmp_path: Path, capsys, name, text, message, how
+):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:9])))
+    groups, out = save(tmp_path / name, text), tmp_path / "o"
+    assert main([str(ann), *how, "--groups", str(groups), "--out", str(out)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {groups}: ") and message in line
+    assert not out.exists()
+
+
+def test_main_group_file_of_a_set_before_its_merge_is_refused(tmp_path: Path, capsys):
+    # What leaked: groups of 0001.jpg, a set in which it is ccp/photos/0001.jpg.
+    names = [f"ccp/photos/{name}" for name in NAMES[:9]]
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(names)))
+    groups = save(tmp_path / "g.txt", "0001.jpg\t0002.jpg\n")
+    words = [str(ann), "--fractions", "0.6", "0.2", "0.2", "--groups", str(groups)]
+    assert main([*words, "--out", str(tmp_path / "o")]) == 1
+    assert "such as 0001.jpg for ccp/photos/0001.jpg" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# dedupe found none\n", "groups: 0 of 0 groups"),
+        ("0001 0002 7777\n8888 9999\n0003 8889\n", "groups: 1 of 3 groups"),
+        ("0001\n0002 0003\n", "groups: 1 of 1 groups"),
+    ],
+)
+def test_main_group_file_of_a_larger_set_is_counted(tmp_path: Path, capsys, text, said):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:9])))
+    groups = save(tmp_path / "g.txt", text)
+    words = [str(ann), "--fractions", "0.6", "0.2", "0.2", "--groups", str(groups)]
+    assert main([*words, "--out", str(tmp_path / "o")]) == 0
+    assert f"{said} with two photos or more here ({groups})" in capsys.readouterr().out
+
+
+def test_main_groups_beside_lists_of_a_larger_set_are_counted(tmp_path: Path, capsys):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:2])))
+    save(tmp_path / "train.txt", "0000.jpg\n0007.jpg\n0008.jpg\n")
+    save(tmp_path / "test.txt", "0001.jpg\n")
+    save(tmp_path / "groups.txt", "0007 0008\n")
+    words = [str(ann), "--lists", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert main(words) == 0
+    assert "groups: 0 of 1 groups with two photos or more here" in capsys.readouterr().out
+    save(tmp_path / "groups.txt", "0017 0018\n")  # of no list either: of another set
+    assert main([*words, "--force"]) == 1
+    assert "none with two photos here" in capsys.readouterr().err
+
+
+def test_main_lists_of_another_set_are_refused(tmp_path: Path, capsys):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of([f"ccp/{name}" for name in NAMES[:2]])))
+    save(tmp_path / "train.txt", "0000.jpg\n")
+    assert main([str(ann), "--lists", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
+    assert "none of which it has; it has 2 (ccp/0000.jpg, ...)" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_main_stale_part_that_force_leaves_is_told_before_force_is_advised(tmp_path: Path, capsys):
+    ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:2])))
+    (tmp_path / "lists").mkdir()
+    save(tmp_path / "lists" / "train.txt", "0000\n0001\n")
+    for name in ("train.json", "val.json"):
+        save(tmp_path / name, "old")
+    assert main([str(ann), "--lists", str(tmp_path / "lists"), "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "found val.json of an earlier one" in said and "--force" not in said
+
+
 def test_main_existing_split_needs_force(tmp_path: Path, capsys):
     ann = save(tmp_path / "all.json", json.dumps(coco_of(NAMES[:5])))
     save(tmp_path / "val.json", "old")

@@ -204,7 +204,8 @@ def test_split_table_of_a_foreign_part_is_refused(measured):
 def test_notes_of_splits_that_share_photos_name_them(measured):
     part = tables.measure(coco_of((1, 7, 10), n_images=2), "t")
     said = "\n".join(summary.notes(measured, {"train": part, "val": part}))
-    assert "2 photos of val are in train too: 1.jpg" in said and "1 photos have no instance" in said
+    assert "photos of val that are in train too: 2 (1.jpg, ...)" in said
+    assert "photos without any instance: 1" in said
 
 
 def test_stats_plot_of_a_name_with_dollars_is_written(measured, tmp_path):
@@ -242,7 +243,7 @@ def test_stats_writes_page_plots_and_numbers_that_agree(tmp_path, monkeypatch, c
     assert {"ids": [3, 7], "names": ["hat", "shoe"], "images": 1} in numbers["cooccurrence"]
     train = {c["id"]: c["instances"] for c in numbers["splits"]["train"]["classes"]}
     assert train == {3: 1, 11: 0, 7: 3, 20: 1}
-    assert "3 photos of val are in train too" in page
+    assert "photos of val that are in train too: 3" in page
     assert capsys.readouterr().out.splitlines()[-1].endswith("5 instances, 3 of 4 classes")
 
 
@@ -273,6 +274,33 @@ def test_stats_force_removes_no_plot_that_no_earlier_run_lists(said, tmp_path, m
         (tmp_path / "out/stats.json").write_text(said)
     assert run(path, "--out", tmp_path / "out", "--force") == 0
     assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_stats_folder_of_photos_is_refused_with_and_without_force(link, tmp_path, capsys):
+    path, photos = write(tmp_path / "all.json", COCO), tmp_path / "photos"
+    photos.mkdir()
+    (photos / "1.jpg").touch()
+    (photos / "stats.json").write_text('{"mine": 1}')
+    out = tmp_path / "link" if link else photos
+    if link:
+        out.symlink_to(photos)
+    for force in ([], ["--force"]):
+        assert run(path, "--out", out, *force) == 1
+        said = capsys.readouterr().err
+        assert "found 1 (1.jpg) in it. Choose another --out" in said and "--force" not in said
+    assert sorted(p.name for p in photos.iterdir()) == ["1.jpg", "stats.json"]
+
+
+def test_stats_folder_of_an_earlier_run_keeps_what_else_is_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(stats, "_drawings", lambda *_: iter(()))
+    path, out = write(tmp_path / "all.json", COCO), tmp_path / "out"
+    (out / "plots").mkdir(parents=True)
+    (out / "plots" / "areas.png").write_text("old")
+    (out / "stats.json").write_text('{"plots": ["plots/areas.png"]}')
+    (out / "notes.txt").write_text("mine")
+    assert run(path, "--out", out, "--force") == 0
+    assert (out / "notes.txt").read_text() == "mine" and (out / "index.html").is_file()
 
 
 @pytest.mark.parametrize("name", ["stats.json", "plots/classes.png", "plots/boxes.dark.png"])

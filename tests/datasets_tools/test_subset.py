@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets_tools.sample import draw, draw_per_class
+from datasets_tools.split import make_lists
 from datasets_tools.subset import filter_coco
 from fashion_mmdet.commands import data
 from fashion_mmdet.core.coco import read_coco
@@ -90,7 +91,7 @@ def test_filter_sources_keeps_parts_and_parts_of_parts():
 def test_filter_unknown_class_and_nothing_left_are_refused():
     with pytest.raises(FashionError, match="'shoes'.* Did you mean 'shoe'"):
         filter_coco(COCO, classes=["shoes"])
-    with pytest.raises(FashionError, match="at least one image to keep.*4 masks that are too"):
+    with pytest.raises(FashionError, match="at least one image to keep.*that are too small: 4"):
         filter_coco(COCO, min_area_px=1000)
 
 
@@ -108,7 +109,7 @@ def test_filter_command_writes_a_coco_file_with_all_categories(path, tmp_path, c
     coco = read_coco(out)
     assert [a["id"] for a in coco["annotations"]] == [1, 4]
     assert coco["categories"] == COCO["categories"] and coco["info"] == COCO["info"]
-    assert "left out: 2 masks of other classes" in capsys.readouterr().out
+    assert "left out, masks of other classes: 2" in capsys.readouterr().out
     with pytest.raises(FashionError, match="--force"):
         data.main(words)
     with pytest.raises(FashionError, match="another file than the input"):
@@ -138,6 +139,14 @@ def test_sample_same_seed_same_photos_whatever_the_order():
         draw(MANY, 101)
 
 
+def test_sample_is_no_draw_of_split_by_the_same_seed():
+    # One ranking for both would make a sample of test photos alone.
+    test = make_lists([image["file_name"] for image in MANY["images"]], (0.6, 0.2, 0.2), 0)["test"]
+    names = {image["id"]: image["file_name"] for image in MANY["images"]}
+    shared = {names[i] for i in draw(MANY, 20, seed=0)} & set(test)
+    assert len(shared) < 10  # 4 of 20 are to be expected
+
+
 def test_sample_per_class_draws_no_more_than_each_class_lacks():
     chosen = draw_per_class(MANY, 8, seed=0)
     images_of = {c: {a["image_id"] for a in MANY["annotations"] if a["category_id"] == c}
@@ -157,10 +166,10 @@ def test_sample_command_keeps_all_instances_of_a_photo(path, tmp_path, capsys):
     assert "images not drawn" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["filter"], ["sample", "--images", "2"]])
+@pytest.mark.parametrize("words", [["filter"], ["sample", "--count", "2"]])
 def test_part_of_a_cache_is_refused_and_the_originals_named(path, tmp_path, words):
     whole = {**COCO, "info": {"description": "é", "cached_from": {"annotations": "../a.json"}}}
     path.write_text(json.dumps(whole))
-    with pytest.raises(FashionError, match=r"got those of a cache.* the part of \.\./a\.json"):
+    with pytest.raises(FashionError, match=r"got those of a cache.* Give \.\./a\.json"):
         data.main([words[0], str(path), *words[1:], "--out", str(tmp_path / "o.json")])
     assert not (tmp_path / "o.json").exists()

@@ -138,3 +138,10 @@ def test_via_without_labels_or_photos_is_refused(folder):
         converted(save(folder, []))
     with pytest.raises(FashionError, match="do not state"):
         converted(save(folder, [region()]), "--no-check-photos")
+
+
+@pytest.mark.parametrize(("name", "said"), [("via.csv", "as JSON"), ("cvat.xml", "COCO 1.0")])
+def test_via_other_exports_are_refused_with_what_to_export(folder, name, said):
+    (folder / name).write_text("filename,region_count\n")
+    with pytest.raises(FashionError, match=f"a JSON file expected, got a .*{said}"):
+        converted(folder / name)

@@ -146,22 +146,40 @@ def test_convert_points_just_outside_are_moved_to_the_edge_and_counted(root: Pat
     (root / "labels" / "train" / "a.txt").write_text("1 -0.004 0 1.01 0 1 1.0001")
     coco = converted(root)
     assert coco["annotations"][0]["bbox"] == [0, 0, 80, 40]
-    assert "note: 1 masks with points just outside the photo" in capsys.readouterr().out
+    assert "note: 1 mask with points just outside the photo" in capsys.readouterr().out
 
 
 def test_convert_empty_label_file_is_a_photo_without_masks(root: Path, capsys):
     (root / "labels" / "train" / "a.txt").write_text("\n")
     assert [i["file_name"] for i in converted(root)["images"]] == ["val/b.jpg"]
-    assert "1 photos left out: no mask of our categories" in capsys.readouterr().out
+    assert "1 photo left out: no mask of our categories" in capsys.readouterr().out
 
 
 def test_convert_label_file_without_photo_or_text_is_a_bad_row(root: Path, capsys):
-    (root / "labels" / "classes.txt").write_text("shoe\ndress\n")
+    (root / "labels" / "train" / "gone.txt").write_text(DRESS)
     (root / "labels" / "train" / "a.txt").write_bytes(b"\xff\xfe\0")
     assert [i["file_name"] for i in converted(root)["images"]] == ["val/b.jpg"]
     error = capsys.readouterr().err
-    assert "skipped (missing photo): classes.txt: " in error
+    assert "skipped (missing photo): train/gone.txt: " in error
     assert "skipped (unreadable): train/a.txt: " in error
+
+
+def test_convert_classes_txt_is_no_label_file_unless_a_photo_has_its_name(root: Path, capsys):
+    path = root / "labels" / "train" / "classes.txt"
+    path.write_text("shoe\ndress\n")
+    assert len(converted(root)["images"]) == 2
+    out, error = capsys.readouterr()
+    assert "1 file classes.txt: no labels" in out and "skipped (" not in error
+    path.write_text(DRESS)
+    Image.new("RGB", (80, 40)).save(root / "images" / "train" / "classes.jpg")
+    assert len(converted(root, "--force")["images"]) == 3
+
+
+def test_convert_photos_of_one_folder_alone_are_refused_with_the_right_one(root: Path, capsys):
+    assert convert(root, "--images", str(root / "images" / "train")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the photo of train/a.txt has the same path expected" in line
+    assert line.endswith(f"Give {root / 'images'}.") and not (root / "all.json").exists()
 
 
 def test_convert_photos_without_a_text_file_are_counted(root: Path, capsys):
@@ -176,7 +194,7 @@ def test_convert_photos_without_a_text_file_are_counted(root: Path, capsys):
 def test_convert_other_files_are_counted(root: Path, capsys):
     (root / "labels" / "train.cache").touch()
     converted(root)
-    assert "1 files in" in capsys.readouterr().out
+    assert "1 file in" in capsys.readouterr().out
 
 
 def test_convert_name_that_is_none_of_ours_is_refused_and_mapped_by_a_table(root: Path, capsys):
@@ -186,7 +204,7 @@ def test_convert_name_that_is_none_of_ours_is_refused_and_mapped_by_a_table(root
     (root / "mine.csv").write_text("name,category\nsandal,sandals\nfrock,\n")
     coco = converted(root, "--map", str(root / "mine.csv"))
     assert names_of(coco) == ["sandals", "sandals"]
-    assert "'frock' has no category of ours: 1 masks left out" in capsys.readouterr().out
+    assert "'frock' has no category of ours: 1 mask left out" in capsys.readouterr().out
 
 
 def test_convert_without_photos_is_refused_even_unchecked(root: Path, capsys):

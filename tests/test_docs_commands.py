@@ -1,0 +1,43 @@
+"""Every `fashion data` command of the docs is one that the tool takes: names, options, values."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fashion_mmdet.commands.data import TOOLS
+
+REPO = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/data.md")
+
+
+def commands(page: str) -> list[str]:
+    text = (REPO / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    lines += re.findall(r"`(fashion data [^`]+ --[^`]+)`", text)
+    return [line.strip() for line in lines if line.strip().startswith("fashion data ")]
+
+
+CASES = [(page, line) for page in PAGES for line in commands(page)]
+
+
+def test_docs_commands_are_found() -> None:
+    assert len([line for page, line in CASES if page == "docs/data.md"]) > 20
+
+
+@pytest.mark.parametrize(("page", "line"), CASES)
+def test_docs_command_is_taken_by_its_tool(page: str, line: str) -> None:
+    words = shlex.split(line, comments=True)[2:]
+    if "SOURCE" in words:  # the README's one line for all converters
+        words = ["convert", "via", "x.json", *words[3:]]
+    n_name = 2 if words[0] in ("convert", "export") else 1
+    module = importlib.import_module(TOOLS[" ".join(words[:n_name])][0])
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    parser.parse_args(words[n_name:])  # exits for what it does not know
