@@ -16,7 +16,8 @@ from tqdm import tqdm
 from fashion_mmdet.core.errors import AnnotationError
 from fashion_mmdet.core.files import remove_stale_parts
 
-_SHOWN_PER_KIND = 3
+_KEPT_PER_KIND = 3
+_MOST_PRINTED = 1000
 _SHOWN_ABSENT = 3
 
 
@@ -30,7 +31,7 @@ class BadRow(AnnotationError):
 
 @dataclass
 class BadRows:
-    """The ledger: bad rows are counted by kind, and the first few of each printed to stderr.
+    """The ledger: each bad row is printed to stderr as it is met, and counted by kind.
 
     Attributes:
         limit: how many bad rows are skipped; the next one stops the work.
@@ -57,11 +58,12 @@ class BadRows:
         """
         self.counts[kind] += 1
         kept = self.first.setdefault(kind, [])
-        if len(kept) < _SHOWN_PER_KIND:
+        if len(kept) < _KEPT_PER_KIND:
             kept.append(message)
+        if self.total <= _MOST_PRINTED:
             tqdm.write(f"skipped ({kind}): {message}", file=sys.stderr)
-        elif self.counts[kind] == _SHOWN_PER_KIND + 1:
-            tqdm.write(f"skipped ({kind}): more of them, counted at the end", file=sys.stderr)
+        elif self.total == _MOST_PRINTED + 1:
+            tqdm.write("skipped: more of them, which are counted alone", file=sys.stderr)
         if self.total > self.limit:
             raise AnnotationError(
                 f"{self.where}: at most {counted(self.limit, 'bad row')} expected, got "
