@@ -131,7 +131,7 @@ def _write(folder: Path, images: int, seed: int, size_wh: tuple[int, int], progr
         types.writerow(("image", "mask", "shoe_type"))
         scenes = tqdm(
             _scenes(images, seed, size_wh),
-            total=images, desc="drawing", unit="image", disable=not progress,
+            total=images, desc="drawing", unit="image", disable=None if progress else True,
         )  # fmt: skip
         for index, (picture, masks) in enumerate(scenes):
             name = image_id(seed, index)

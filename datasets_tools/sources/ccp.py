@@ -148,7 +148,7 @@ def convert(
         "contributor": "converted by fashion-mmdet, datasets_tools/sources/ccp.py",
     }
     with CocoWriter(out_path, ontology.coco_categories(), info) as writer:
-        for stem in tqdm(stems, desc="ccp", unit="photo", disable=not progress):
+        for stem in tqdm(stems, desc="ccp", unit="photo", disable=None if progress else True):
             try:
                 map_HW = read_pair(root, stem, len(labels))
             except BadRow as error:
