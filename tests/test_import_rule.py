@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fashion_mmdet.__main__": {"fashion_mmdet.commands"},
 }
 #: what core may import from outside
-CORE_NEEDS = {"numpy", "pycocotools"}
+CORE_NEEDS = {"numpy", "pycocotools", "faster_coco_eval"}
 TOOLS_NEED = CORE_NEEDS | {
     "pandas", "scipy", "PIL", "cv2", "matplotlib", "tqdm", "jinja2", "imagehash", "iterstrat",
     "yaml",

@@ -23,6 +23,7 @@ PACKAGES: dict[str, tuple[str, str | None]] = {
     "opencv-python": ("4.8", None),
     "pandas": ("2.0", None),
     "pycocotools": ("2.0.7", None),
+    "faster-coco-eval": ("1.8", None),
     "wandb": ("0.31", None),
     "setuptools": ("64", "81"),
 }

@@ -97,6 +97,8 @@ SHOE_TYPES: tuple[str, ...] = _SHOE_TYPES
 SUPERCATEGORIES: tuple[str, ...] = tuple(dict.fromkeys(c.supercategory for c in CATEGORIES))
 #: Super-categories whose members sit on a garment and are not garments themselves.
 PART_SUPERCATEGORIES: tuple[str, ...] = ("garment parts", "closures", "decorations")
+#: The super-categories that cover the body; the rest, beside parts, is worn with them.
+GARMENT_SUPERCATEGORIES: tuple[str, ...] = ("upperbody", "lowerbody", "wholebody")
 
 _BY_NAME: dict[str, Category] = {c.name: c for c in CATEGORIES}
 

@@ -14,14 +14,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from terminaltables import AsciiTable
 
-from fashion_mmdet.core.average_precision import (
-    SUMMARY,
-    AveragePrecision,
-    GroundTruth,
-    average_precision,
-    read_ground_truth,
-)
+from fashion_mmdet.core.average_precision import SUMMARY, AveragePrecision, average_precision
 from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.core.ground_truth import GroundTruth, read_ground_truth
 from fashion_mmdet.core.rle import encode_mask
 
 _IOU_TYPES = ("bbox", "segm")
@@ -50,7 +45,7 @@ class FashionMetric(BaseMetric):
     Raises:
         ConfigError: for another ``metric``.
         AnnotationError: for a file that cannot be scored against, see
-            :func:`~fashion_mmdet.core.average_precision.read_ground_truth`.
+            :func:`~fashion_mmdet.core.ground_truth.read_ground_truth`.
     """
 
     default_prefix = "coco"

@@ -12,8 +12,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fashion_mmdet.core.average_precision import SUMMARY, average_precision, read_ground_truth
+from fashion_mmdet.core.average_precision import RECALLS, SUMMARY, average_precision
 from fashion_mmdet.core.errors import AnnotationError, OntologyError
+from fashion_mmdet.core.ground_truth import read_ground_truth
 from fashion_mmdet.core.rle import encode_mask
 
 CLASSES = ("dress", "shoe", "hat")
@@ -117,7 +118,7 @@ def test_average_precision_random_data_equals_pycocotools(tmp_path, seed, iou_ty
     path = coco_file(tmp_path / "a.json", annotations, n_images=6)
     stats, curves = pycocotools_stats(path, found, iou_type)
     ap = average_precision(read_ground_truth(path, CLASSES, masks=True), found, iou_type)
-    expected = {n: s for n, s in zip(SUMMARY, stats[:6], strict=True) if s > -1}
+    expected = {n: s for n, s in zip([*SUMMARY, *RECALLS], stats, strict=True) if s > -1}
     assert ap.summary == pytest.approx(expected, abs=1e-9)
     assert 0.02 < ap.summary["mAP"] < 0.98
     for label, value in ap.of_label.items():
@@ -161,7 +162,8 @@ def test_average_precision_no_detections_is_zero_not_missing(tmp_path):
     path = coco_file(tmp_path / "a.json", [instance(1, (0, 0, 10, 10), 2)])
     ap = average_precision(read_ground_truth(path, CLASSES, masks=True), [], "segm")
     # A 10 x 10 instance is small: there is nothing to measure in the other two sizes.
-    assert ap.summary == {"mAP": 0.0, "mAP_50": 0.0, "mAP_75": 0.0, "mAP_s": 0.0}
+    measured = {"mAP", "mAP_50", "mAP_75", "mAP_s", "AR_1", "AR_10", "AR_100", "AR_s"}
+    assert ap.summary == dict.fromkeys(measured, 0.0)
     assert ap.of_label == {1: 0.0}
 
 
@@ -262,3 +264,44 @@ def test_read_ground_truth_ontology_category_outside_classes_is_counted(tmp_path
     )
     assert truth.report == {"left out: 'sock' is not among the classes": 1}
     assert truth.count_of == {0: 1}
+
+
+def test_average_precision_parts_and_garments_are_means_of_their_classes(tmp_path):
+    # One of two garments is found, no sleeve, and the shoe is in neither.
+    classes = ("dress", "coat", "sleeve", "shoe")
+    truth = [instance(i + 1, (12 * i, 0, 10, 10), i + 1) for i in range(4)]
+    named = [{"id": i + 1, "name": name} for i, name in enumerate(classes)]
+    path = coco_file(tmp_path / "a.json", truth, named)
+    found = [detection((0, 0, 10, 10), 0, 0.9), detection((36, 0, 10, 10), 3, 0.9)]
+    ap = average_precision(read_ground_truth(path, classes, masks=True), found, "segm")
+    assert ap.of_side == {"garments": pytest.approx(0.5), "parts": 0.0}
+
+
+def test_average_precision_of_boundaries_asks_for_the_outline(tmp_path):
+    # A square of 40 px, and the same with a corner of 12 x 12 px missing: mask IoU 0.91. The
+    # boundary is 2 % of the diagonal (91 px) wide: 2 px.
+    whole = np.zeros((SIZE, SIZE), bool)
+    whole[10:50, 10:50] = True
+    cut = whole.copy()
+    cut[10:22, 38:50] = False
+
+    def frame(mask):
+        # Eroded by a 3 x 3 square twice, the outside counting as empty.
+        inner = np.pad(mask, 2)
+        for _ in range(2):
+            views = [np.roll(inner, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+            inner = np.logical_and.reduce(views)
+        return mask & ~inner[2:-2, 2:-2]
+
+    frames = frame(whole), frame(cut)
+    boundary_iou = (frames[0] & frames[1]).sum() / (frames[0] | frames[1]).sum()
+    mask_iou = (whole & cut).sum() / (whole | cut).sum()
+    assert 0.70 < boundary_iou < 0.80 < 0.90 < mask_iou < 0.95
+    thing = {**instance(1, (10, 10, 40, 40), 1), "segmentation": encode_mask(whole)}
+    path = coco_file(tmp_path / "a.json", [thing])
+    truth = read_ground_truth(path, CLASSES, masks=True)
+    found = {**detection((10, 10, 40, 40), 0, 0.9), "segmentation": encode_mask(cut)}
+    thresholds = np.linspace(0.5, 0.95, 10)
+    for iou_type, iou in (("segm", mask_iou), ("boundary", boundary_iou)):
+        expected = (iou >= thresholds).mean()
+        assert average_precision(truth, [found], iou_type).summary["mAP"] == pytest.approx(expected)

@@ -282,7 +282,7 @@ def test_bad_polygon_never_reaches_the_loader(build, bad: Any, poly2mask: bool) 
     "bad", [[1, 1, 2, 2], ["1"] * 6, [0, 0, 9e9, 0, 9, 9], [0, 0, 1e3, 0, 1, 1]]
 )
 def test_dataset_and_metric_keep_the_same_of_a_mask(build, tmp_path: Path, bad: list) -> None:
-    from fashion_mmdet.core.average_precision import read_ground_truth
+    from fashion_mmdet.core.ground_truth import read_ground_truth
     from fashion_mmdet.core.rle import to_rle
 
     given = coco([(1, "shoe")], [annotation(1, 1, square(10, 8), segmentation=[GOOD_POLYGON, bad])])

@@ -1,0 +1,90 @@
+"""Precision, recall and AP of matched detections, for all images or for weighted ones.
+
+A weight says how often an image counts. With whole numbers the figures are those of a set in
+which each image stands so often, which is what a bootstrap needs, a thousand sets at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .matching import AREAS, IOU_THRESHOLDS, MAX_DETECTIONS, Matches
+
+#: Recall steps at which precision is read, to the bit those of pycocotools.
+RECALL_STEPS = np.linspace(0.0, 1.0, 101)
+_AREA_INDEX = {name: n for n, name in enumerate(AREAS)}
+
+
+def average_precisions(
+    matches: Matches, n_labels: int, area: str = "all", weights_BI: np.ndarray | None = None
+) -> np.ndarray:
+    """Return AP in 0..1 by sample, label and IoU threshold.
+
+    Args:
+        matches: from :func:`.matching.match`.
+        n_labels: how many labels there are.
+        area: a size range of :data:`.matching.AREAS`.
+        weights_BI: (B, I), how often each image counts in each sample; None counts each once.
+
+    Returns:
+        (B, n_labels, T) float64; NaN where a sample has no instance of the label.
+    """
+    if weights_BI is None:
+        weights_BI = np.ones((1, matches.image_ids.size))
+    out_BKT = np.full((len(weights_BI), n_labels, IOU_THRESHOLDS.size), np.nan)
+    for label in np.unique(matches.gt_label).tolist():
+        out_BKT[:, label] = _of_label(matches, label, _AREA_INDEX[area], weights_BI)
+    return out_BKT
+
+
+def _of_label(matches: Matches, label: int, area: int, weights_BI: np.ndarray) -> np.ndarray:
+    counts = (matches.gt_label == label) & ~matches.gt_void_GA[:, area]
+    n_B = weights_BI[:, matches.gt_image[counts]].sum(axis=1)
+    found = np.flatnonzero(matches.det_label == label)
+    found = found[np.argsort(-matches.det_score[found], kind="stable")]
+    hit, void = matches.hit_DA[found, area], matches.void_DA[found, area]
+    # What comes after the last hit changes no precision that is read.
+    hits = np.flatnonzero(hit & ~void)
+    n_read = hits[-1] + 1 if hits.size else 0
+    found, hit, void = found[:n_read], hit[:n_read], void[:n_read]
+    weights_BD = weights_BI[:, matches.det_image[found]]
+    out_BT = np.zeros((len(weights_BI), IOU_THRESHOLDS.size))
+    for t in range(IOU_THRESHOLDS.size):
+        void_D = (void >> t & 1).astype(bool)
+        at = np.flatnonzero((hit >> t & 1).astype(bool) & ~void_D)
+        right_BH = np.cumsum(weights_BD[:, at], axis=1)
+        given_BH = np.cumsum(weights_BD * ~void_D, axis=1)[:, at]
+        precision_BH = right_BH / (given_BH + np.spacing(1))
+        precision_BH = np.maximum.accumulate(precision_BH[:, ::-1], axis=1)[:, ::-1]
+        for b in np.flatnonzero(n_B):
+            step = np.searchsorted(right_BH[b] / n_B[b], RECALL_STEPS, side="left")
+            step = step[step < at.size]
+            out_BT[b, t] = precision_BH[b, step].sum() / RECALL_STEPS.size
+    out_BT[n_B == 0] = np.nan
+    return out_BT
+
+
+def average_recalls(
+    matches: Matches, n_labels: int, area: str = "all", most: int = MAX_DETECTIONS
+) -> np.ndarray:
+    """Return the recall, (n_labels, T), of the ``most`` best detections of an image and label."""
+    index = _AREA_INDEX[area]
+    out_KT = np.full((n_labels, IOU_THRESHOLDS.size), np.nan)
+    counts = ~matches.gt_void_GA[:, index]
+    n_K = np.bincount(matches.gt_label[counts], minlength=n_labels)
+    taken = matches.det_rank < most
+    for t in range(IOU_THRESHOLDS.size):
+        right = taken & (
+            (matches.hit_DA[:, index] & ~matches.void_DA[:, index]) >> t & 1
+        ).astype(bool)
+        hits_K = np.bincount(matches.det_label[right], minlength=n_labels)
+        out_KT[n_K > 0, t] = hits_K[n_K > 0] / n_K[n_K > 0]
+    return out_KT
+
+
+def mean_ap(ap_BKT: np.ndarray) -> np.ndarray:
+    """Return the mean over thresholds and over the labels that a sample has, (B,); NaN for none."""
+    ap_BK = ap_BKT.mean(axis=2)
+    n_B = (~np.isnan(ap_BK)).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(n_B > 0, np.nansum(ap_BK, axis=1) / n_B, np.nan)
