@@ -56,10 +56,13 @@ def _of_label(matches: Matches, label: int, area: int, weights_BI: np.ndarray) -
         given_BH = np.cumsum(weights_BD * ~void_D, axis=1)[:, at]
         precision_BH = right_BH / (given_BH + np.spacing(1))
         precision_BH = np.maximum.accumulate(precision_BH[:, ::-1], axis=1)[:, ::-1]
-        for b in np.flatnonzero(n_B):
-            step = np.searchsorted(right_BH[b] / n_B[b], RECALL_STEPS, side="left")
-            step = step[step < at.size]
-            out_BT[b, t] = precision_BH[b, step].sum() / RECALL_STEPS.size
+        if at.size:
+            # Each step is read at the first hit that reaches it.
+            with np.errstate(invalid="ignore", divide="ignore"):
+                recall_BH = right_BH / n_B[:, None]
+            reached_BH = np.searchsorted(RECALL_STEPS, recall_BH, side="right")
+            steps_BH = np.diff(reached_BH, axis=1, prepend=0)
+            out_BT[:, t] = (precision_BH * steps_BH).sum(axis=1) / RECALL_STEPS.size
     out_BT[n_B == 0] = np.nan
     return out_BT
 
