@@ -14,31 +14,45 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from terminaltables import AsciiTable
 
-from fashion_mmdet.core.average_precision import SUMMARY, AveragePrecision, average_precision
+from fashion_mmdet.core.average_precision import (
+    IOU_TYPES,
+    SIDES,
+    SUMMARY,
+    AveragePrecision,
+    average_precision,
+)
 from fashion_mmdet.core.errors import ConfigError
 from fashion_mmdet.core.ground_truth import GroundTruth, read_ground_truth
 from fashion_mmdet.core.rle import encode_mask
+from fashion_mmdet.core.views import has_view_46, view_46
 
-_IOU_TYPES = ("bbox", "segm")
+_DEFAULT = ("bbox", "segm")
+#: Figures of the 46-class view.
+_IN_46 = ("mAP", "mAP_50")
 
 
 @METRICS.register_module()
 class FashionMetric(BaseMetric):
-    """COCO AP of boxes and masks: overall, per class and per super-category.
+    """COCO AP and AR of boxes, masks and their boundaries: overall, per class, per super-category.
 
     mmdet's ``CocoMetric`` scores label *n* as the *n*-th category of the annotation file, so a
     file in another order is scored under the wrong names. Here the file meets the classes by
     name, when the evaluation loop is built and before any training.
 
     The figures, all plain floats in 0..1: ``coco/segm_mAP``, ``_50``, ``_75``, ``_s``, ``_m``,
-    ``_l`` as mmdet calls them, ``coco/segm_AP/<class>`` for every class with ground truth and
-    ``coco/segm_AP_super/<super-category>``, the mean over its classes; the same for ``bbox``.
-    What has nothing to measure (no ground truth of that class or size) is left out. A model that
-    predicts nothing gets 0.0, so that ``save_best`` has something to compare.
+    ``_l`` as mmdet calls them, ``coco/segm_AR_1``, ``_10``, ``_100``, ``_s``, ``_m``, ``_l``,
+    ``coco/segm_AP/<class>`` for every class with ground truth and
+    ``coco/segm_AP_super/<super-category>``, the mean over its classes,
+    ``coco/segm_AP_side/garments`` and ``/parts`` likewise; where the classes have shoe types,
+    ``coco/segm_46_classes_mAP`` and ``_mAP_50``, in which each counts as ``shoe`` (see
+    :mod:`fashion_mmdet.core.views`); the same for ``bbox`` and ``boundary``. What has nothing to
+    measure (no ground truth of that class or size) is left out. A model that predicts nothing gets
+    0.0, so that ``save_best`` has something to compare.
 
     Args:
         ann_file: the COCO file to score against; all of its images count.
-        metric: ``"bbox"``, ``"segm"`` or both.
+        metric: one or more of ``"bbox"``, ``"segm"`` and ``"boundary"``; the last takes some
+            milliseconds a mask and is off by default.
         collect_device: as for every mmengine metric.
         prefix: as for every mmengine metric; ``"coco"``.
 
@@ -53,17 +67,19 @@ class FashionMetric(BaseMetric):
     def __init__(
         self,
         ann_file: str,
-        metric: str | Sequence[str] = _IOU_TYPES,
+        metric: str | Sequence[str] = _DEFAULT,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ann_file = ann_file
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
-        if not self.metrics or not set(self.metrics) <= set(_IOU_TYPES):
+        if not self.metrics or not set(self.metrics) <= set(IOU_TYPES):
             raise ConfigError(
-                f"FashionMetric: 'bbox', 'segm' or both as metric expected, got {metric!r}."
+                f"FashionMetric: one or more of {', '.join(map(repr, IOU_TYPES))} as metric "
+                f"expected, got {metric!r}."
             )
+        self._needs_masks = set(self.metrics) != {"bbox"}
         self._truth: GroundTruth | None = None
 
     @BaseMetric.dataset_meta.setter
@@ -72,7 +88,7 @@ class FashionMetric(BaseMetric):
         self._dataset_meta = dataset_meta
         if is_main_process():
             self._truth = read_ground_truth(
-                self.ann_file, dataset_meta["classes"], masks="segm" in self.metrics
+                self.ann_file, dataset_meta["classes"], masks=self._needs_masks
             )
             _report_truth(self._truth)
 
@@ -93,10 +109,10 @@ class FashionMetric(BaseMetric):
                 "segm": mask_scores[finite],
                 "not_finite": int((~finite).sum()),
             }
-            if "segm" in self.metrics:
+            if self._needs_masks:
                 if "masks" not in found:
                     raise ConfigError(
-                        "FashionMetric: predictions with masks expected for metric 'segm', got "
+                        f"FashionMetric: predictions with masks expected for {self.metrics}, got "
                         f"{sorted(found)}. Use a model with a mask head, or metric='bbox'."
                     )
                 # One mask at a time: a hundred at full photo size are gigabytes.
@@ -111,16 +127,19 @@ class FashionMetric(BaseMetric):
         if truth is None:
             raise ConfigError("FashionMetric: dataset_meta expected before evaluation, got none.")
         _report_predictions(truth, results)
-        measured = {
-            kind: average_precision(truth, _detections(results, kind), kind)
-            for kind in self.metrics
-        }
+        measured: dict[str, AveragePrecision] = {}
         out: dict[str, float] = {}
-        for kind, ap in measured.items():
+        for kind in self.metrics:
+            found = list(_detections(results, kind))
+            ap = measured[kind] = average_precision(truth, found, kind)
             out.update({f"{kind}_{name}": value for name, value in ap.summary.items()})
             out.update({f"{kind}_AP/{truth.classes[i]}": v for i, v in ap.of_label.items()})
             out.update({f"{kind}_AP_super/{name}": v for name, v in ap.of_group.items()})
-        _log(_table(truth, measured))
+            out.update({f"{kind}_AP_side/{name}": v for name, v in ap.of_side.items()})
+            if has_view_46(truth.classes):
+                as_46 = average_precision(*view_46(truth, found), kind).summary
+                out.update({f"{kind}_46_classes_{n}": as_46[n] for n in _IN_46 if n in as_46})
+        _log(_table(truth, measured, out))
         return out
 
 
@@ -134,10 +153,10 @@ def _detections(results: list[dict[str, Any]], kind: str) -> Iterator[dict[str, 
             detection = {
                 "image_id": image["image_id"],
                 "label": int(image["labels"][i]),
-                "score": float(image[kind][i]),
+                "score": float(image["bbox" if kind == "bbox" else "segm"][i]),
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
             }
-            if kind == "segm":
+            if kind != "bbox":
                 detection["segmentation"] = image["masks"][i]
             yield detection
 
@@ -174,7 +193,9 @@ def _report_predictions(truth: GroundTruth, results: list[dict[str, Any]]) -> No
         )
 
 
-def _table(truth: GroundTruth, measured: dict[str, AveragePrecision]) -> str:
+def _table(
+    truth: GroundTruth, measured: dict[str, AveragePrecision], figures: dict[str, float]
+) -> str:
     """Return the figures in percent: overall, super-categories, classes; '-' = not measurable."""
 
     def row(name: str, count: int | str, values: list[float | None]) -> list[str]:
@@ -183,7 +204,16 @@ def _table(truth: GroundTruth, measured: dict[str, AveragePrecision]) -> str:
     aps = list(measured.values())
     rows = [["AP, %", "instances", *measured]]
     total = sum(truth.count_of.values())
-    rows += [row(f"all: {n}", total, [ap.summary.get(n) for ap in aps]) for n in SUMMARY]
+    for name in (*SUMMARY, "AR_100"):
+        rows.append(row(f"all: {name}", total, [ap.summary.get(name) for ap in aps]))
+    if has_view_46(truth.classes):
+        for name in _IN_46:
+            values = [figures.get(f"{kind}_46_classes_{name}") for kind in measured]
+            rows.append(row(f"46 classes: {name}", total, values))
+    for side in dict.fromkeys(side for ap in aps for side in ap.of_side):
+        members = [i for i in truth.count_of if truth.groups[i] in SIDES[side]]
+        count = sum(truth.count_of[i] for i in members)
+        rows.append(row(side, count, [ap.of_side.get(side) for ap in aps]))
     for group in dict.fromkeys(g for ap in aps for g in ap.of_group):
         members = [i for i, g in enumerate(truth.groups) if g == group]
         count = sum(truth.count_of[i] for i in members)

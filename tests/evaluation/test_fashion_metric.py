@@ -226,3 +226,37 @@ def test_fashion_metric_boxes_alone_need_no_masks(tmp_path):
 def test_fashion_metric_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match="got 'proposal'"):
         fashion_metric("a.json", metric="proposal")
+
+
+def test_fashion_metric_shoe_type_where_the_truth_says_shoe_is_right_in_the_46_view(tmp_path):
+    import torch
+
+    classes = ("shoe", "sandals", "dress", "sleeve")
+    boxes = [(10, 10, 30, 30), (60, 60, 40, 40), (110, 20, 30, 30)]
+    truth = [
+        {"id": i + 1, "image_id": 1, "bbox": list(box), "category_id": 1 + [0, 2, 3][i],
+         "area": box[2] * box[3], "iscrowd": 0, "segmentation": encode_mask(rectangle(box))}
+        for i, box in enumerate(boxes)
+    ]  # fmt: skip
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({
+        "images": [{"id": 1, "file_name": "a.jpg", "height": SIZE, "width": SIZE}],
+        "annotations": truth,
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(classes)],
+    }))
+    edges = torch.tensor([[10, 10, 40, 40], [60, 60, 100, 100]], dtype=torch.float32)
+    sample = {
+        "img_id": 1, "ori_shape": (SIZE, SIZE),
+        "pred_instances": {
+            "bboxes": edges, "labels": torch.tensor([1, 2]), "scores": torch.tensor([0.9, 0.8]),
+            "masks": torch.from_numpy(np.stack([rectangle(b) for b in boxes[:2]])),
+        },
+    }  # fmt: skip
+    metric = fashion_metric(str(path), metric=("bbox", "segm", "boundary"))
+    found = evaluate(metric, [sample], classes)
+    for kind in ("bbox", "segm", "boundary"):
+        assert found[f"coco/{kind}_mAP"] == pytest.approx(1 / 3)
+        assert found[f"coco/{kind}_46_classes_mAP"] == pytest.approx(2 / 3)
+        assert found[f"coco/{kind}_AR_100"] == pytest.approx(1 / 3)
+        assert found[f"coco/{kind}_AP_side/garments"] == 1
+        assert found[f"coco/{kind}_AP_side/parts"] == 0
