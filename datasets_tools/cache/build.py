@@ -7,7 +7,6 @@ cache is whole.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import threading
@@ -35,7 +34,13 @@ from datasets_tools.cache.report import CacheReport
 from datasets_tools.cache.scale import Settings, name_in_cache, resize_photo, working_size_hw
 from datasets_tools.cached import read_originals
 from fashion_mmdet.core.errors import AnnotationError, FashionError
-from fashion_mmdet.core.files import atomic_open, inside, looked_up_from, require_writable
+from fashion_mmdet.core.files import (
+    atomic_open,
+    inside,
+    looked_up_from,
+    require_writable,
+    sha256_of,
+)
 
 _SHOWN = 5  # faults that are named
 
@@ -91,7 +96,7 @@ def make_cache(
         made_of = {
             "annotations": seen_from(folder, source),
             "photos": seen_from(folder, Path(images_dir)),
-            "sha256": _sha256(source),
+            "sha256": sha256_of(source),
         }
         cache = _Cache(folder, Path(images_dir), settings, ledger, workers, progress)
         if not cache.is_whole(made_of):
@@ -269,11 +274,3 @@ class _Cache:
             add_photo(ledger, made)
             self._ledger.photos[file_name] = made
             self._n_made += 1
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

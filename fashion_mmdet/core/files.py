@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -225,6 +226,15 @@ def unreadable(
         excel = ", in Excel as 'CSV UTF-8'" if "CSV" in what else ""
         got = f"got {found}. Save it as UTF-8{excel}."
     return FashionError(f"{path}: {what} expected, {got}")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def shown(path: str | os.PathLike[str]) -> str:

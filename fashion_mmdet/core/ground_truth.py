@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .coco import map_categories, read_coco
@@ -28,6 +28,7 @@ class GroundTruth:
         count_of: label -> how many instances count (crowds do not).
         report: what was left out or derived -> how often.
         faults: a message for every invalid mask.
+        file_names: image id -> file name of the photo.
     """
 
     where: str
@@ -38,6 +39,7 @@ class GroundTruth:
     count_of: Counter[int]
     report: Counter[str]
     faults: list[str]
+    file_names: dict[int, str] = field(default_factory=dict)
 
 
 def read_ground_truth(
@@ -78,7 +80,15 @@ def read_ground_truth(
     group_in_file = {c["name"]: c.get("supercategory") for c in data["categories"]}
     groups = tuple(supercategory(n) if n in CLASSES else group_in_file.get(n) for n in classes)
     return GroundTruth(
-        where, tuple(classes), groups, size_hw_of, annotations, count_of, report, faults
+        where,
+        tuple(classes),
+        groups,
+        size_hw_of,
+        annotations,
+        count_of,
+        report,
+        faults,
+        {image["id"]: image["file_name"] for image in data["images"]},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import os.path as osp
 import shlex
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fashion_mmdet.core.errors import AnnotationError
+from fashion_mmdet.core.files import sha256_of
 
 _LEDGER = "photos.jsonl"  # what makes a folder a cache
 
@@ -58,11 +58,7 @@ class Cache:
         """
         if not osp.isfile(self.annotations):
             return False
-        digest = hashlib.sha256()
-        with open(self.annotations, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-        if digest.hexdigest() != self.sha256:
+        if sha256_of(self.annotations) != self.sha256:
             raise AnnotationError(
                 f"{self.ann_file}: a cache of {self.annotations} as it is now expected, got one of "
                 "an earlier state. Run `fashion data cache` again, or unset FASHION_CACHE."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,15 +21,22 @@ from fashion_mmdet.core.average_precision import (
     SUMMARY,
     AveragePrecision,
     average_precision,
+    checked,
 )
 from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.core.evidence import Evidence
+from fashion_mmdet.core.files import sha256_of
 from fashion_mmdet.core.ground_truth import GroundTruth, read_ground_truth
+from fashion_mmdet.core.image_scores import IMAT2019_LOCAL, imat2019_scores, matterport_scores
+from fashion_mmdet.core.matching import match
 from fashion_mmdet.core.rle import encode_mask
 from fashion_mmdet.core.views import has_view_46, view_46
 
 _DEFAULT = ("bbox", "segm")
 #: Figures of the 46-class view.
 _IN_46 = ("mAP", "mAP_50")
+#: Detections below are none to the competition's rule, which knows no scores.
+IMAT2019_SCORE = 0.5
 
 
 @METRICS.register_module()
@@ -45,9 +53,11 @@ class FashionMetric(BaseMetric):
     ``coco/segm_AP_super/<super-category>``, the mean over its classes,
     ``coco/segm_AP_side/garments`` and ``/parts`` likewise; where the classes have shoe types,
     ``coco/segm_46_classes_mAP`` and ``_mAP_50``, in which each counts as ``shoe`` (see
-    :mod:`fashion_mmdet.core.views`); the same for ``bbox`` and ``boundary``. What has nothing to
-    measure (no ground truth of that class or size) is left out. A model that predicts nothing gets
-    0.0, so that ``save_best`` has something to compare.
+    :mod:`fashion_mmdet.core.views`); the same for ``bbox`` and ``boundary``. With masks also
+    ``coco/notebook/mAP_50``, ``precision``, ``recall`` and ``F1`` at a score of 0.7, and
+    ``coco/imat2019_local`` at one of 0.5 (see :mod:`fashion_mmdet.core.image_scores`). What has
+    nothing to measure (no ground truth of that class or size) is left out. A model that predicts
+    nothing gets 0.0, so that ``save_best`` has something to compare.
 
     Args:
         ann_file: the COCO file to score against; all of its images count.
@@ -81,6 +91,7 @@ class FashionMetric(BaseMetric):
             )
         self._needs_masks = set(self.metrics) != {"bbox"}
         self._truth: GroundTruth | None = None
+        self._found: dict[str, list[dict[str, Any]]] = {}
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
@@ -129,8 +140,9 @@ class FashionMetric(BaseMetric):
         _report_predictions(truth, results)
         measured: dict[str, AveragePrecision] = {}
         out: dict[str, float] = {}
+        self._found = {}
         for kind in self.metrics:
-            found = list(_detections(results, kind))
+            found = self._found[kind] = list(_detections(results, kind))
             ap = measured[kind] = average_precision(truth, found, kind)
             out.update({f"{kind}_{name}": value for name, value in ap.summary.items()})
             out.update({f"{kind}_AP/{truth.classes[i]}": v for i, v in ap.of_label.items()})
@@ -139,8 +151,45 @@ class FashionMetric(BaseMetric):
             if has_view_46(truth.classes):
                 as_46 = average_precision(*view_46(truth, found), kind).summary
                 out.update({f"{kind}_46_classes_{n}": as_46[n] for n in _IN_46 if n in as_46})
+        if "segm" in self._found:
+            out.update(_by_image(truth, self._found["segm"]))
         _log(_table(truth, measured, out))
         return out
+
+    def evidence(self) -> Evidence | None:
+        """Return how each detection and instance of the last evaluation fared; None before one.
+
+        On the main process alone; boundaries are left out, as masks' outlines are not kept.
+        """
+        truth, kinds = self._truth, [kind for kind in self._found if kind != "boundary"]
+        if truth is None or not kinds:
+            return None
+        matches = {
+            kind: match(
+                truth.size_hw_of, truth.annotations, checked(truth, self._found[kind], kind), kind
+            )
+            for kind in kinds
+        }
+        return Evidence(
+            classes=truth.classes,
+            annotations=os.path.basename(self.ann_file),
+            sha256=sha256_of(self.ann_file),
+            file_names=truth.file_names,
+            matches=matches,
+        )
+
+
+def _by_image(truth: GroundTruth, found: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the figures that score each image alone, see :mod:`.core.image_scores`."""
+    notebook = matterport_scores(truth, found)
+    sure = [detection for detection in found if detection["score"] >= IMAT2019_SCORE]
+    return {
+        "notebook/mAP_50": notebook.mean_ap,
+        "notebook/precision": notebook.precision,
+        "notebook/recall": notebook.recall,
+        "notebook/F1": notebook.f1,
+        IMAT2019_LOCAL: float(imat2019_scores(truth, sure).mean()),
+    }
 
 
 def _float64(tensor: Any) -> np.ndarray:

@@ -260,3 +260,20 @@ def test_fashion_metric_shoe_type_where_the_truth_says_shoe_is_right_in_the_46_v
         assert found[f"coco/{kind}_AR_100"] == pytest.approx(1 / 3)
         assert found[f"coco/{kind}_AP_side/garments"] == 1
         assert found[f"coco/{kind}_AP_side/parts"] == 0
+
+
+def test_fashion_metric_evidence_gives_the_figures_again(tmp_path):
+    from fashion_mmdet.core.curves import average_precisions, mean_ap
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    metric = fashion_metric(path)
+    assert metric.evidence() is None
+    found = evaluate(metric, samples)
+    evidence = metric.evidence()
+    assert evidence.classes == CLASSES and evidence.file_names[1] == "1.jpg"
+    for kind, matches in evidence.matches.items():
+        ap_BKT = average_precisions(matches, len(CLASSES))
+        assert mean_ap(ap_BKT)[0] == pytest.approx(found[f"coco/{kind}_mAP"], abs=1e-12)
+        assert 0.02 < found[f"coco/{kind}_mAP"] < 0.98
+    for name in ("notebook/mAP_50", "notebook/F1", "imat2019_local"):
+        assert 0 < found[f"coco/{name}"] < 1
