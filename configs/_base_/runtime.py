@@ -23,6 +23,7 @@ default_hooks = dict(
     weights_report=dict(type="WeightsReportHook"),
     class_check=dict(type="ClassCheckHook"),
     leak_check=dict(type="LeakCheckHook"),
+    run_record=dict(type="RunRecordHook"),
 )
 
 vis_backends = [dict(type="LocalVisBackend"), dict(type="FashionWandbBackend")]

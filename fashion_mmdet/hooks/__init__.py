@@ -10,6 +10,7 @@ from .class_check import (
 )
 from .heads_first import HeadsFirstHook
 from .leak_check import LeakCheckHook
+from .run_record import RunRecordHook
 from .weights_report import WeightsReportHook, initialisation, require_whole
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FashionCheckpointHook",
     "HeadsFirstHook",
     "LeakCheckHook",
+    "RunRecordHook",
     "WeightsReportHook",
     "initialisation",
     "latest_checkpoint",

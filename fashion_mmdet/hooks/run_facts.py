@@ -1,0 +1,156 @@
+"""What a runner can tell of its run before it begins: config, overrides, data, setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import os.path as osp
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.utils import is_abs
+
+from fashion_mmdet.core.provenance import (
+    DataFile,
+    Gpu,
+    code,
+    data_file,
+    environment,
+    hardware,
+    masked,
+    versions,
+)
+from fashion_mmdet.core.run_record import (
+    SCHEMA,
+    Parameters,
+    RunRecord,
+    Setting,
+    differences,
+)
+
+#: What a command sets by options of its own; the record has a place for each.
+_OF_THE_COMMAND = ("work_dir", "launcher", "load_from", "resume")
+
+
+def new_record(
+    runner: Runner,
+    status: Literal["running", "tested"],
+    started_utc: str,
+    data: dict[str, tuple[DataFile, ...]],
+    lines: tuple[str, ...],
+) -> RunRecord:
+    """Return the record of a run of which no session, validation or test is known yet.
+
+    Args:
+        runner: with its model and its loops built.
+        status: that the record starts with.
+        started_utc: when.
+        data: split -> its files.
+        lines: what the weights come from.
+    """
+    filename = runner.cfg.filename
+    return RunRecord(
+        schema=SCHEMA,
+        name=Path(filename).stem if filename else Path(runner.work_dir).name,
+        status=status,
+        error=None,
+        started_utc=started_utc,
+        updated_utc=started_utc,
+        ended_utc=None,
+        wall_s=0.0,
+        images_per_s=None,
+        peak_rss_mib=None,
+        peak_cuda_mib=None,
+        config_file=filename,
+        config=masked(runner.cfg.to_dict()),
+        overrides=_overrides(runner.cfg),
+        seed=runner.seed,
+        data=data,
+        setting=setting(runner),
+        initialisation=lines,
+        parameters=_parameters(runner) if status == "running" else None,
+        sessions=(),
+        validations=(),
+        tests=(),
+        evaluation=(),
+    )
+
+
+def setting(runner: Runner) -> Setting:
+    """Return what runs: code, packages, machine, processes."""
+    gpus = []
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            of_gpu = torch.cuda.get_device_properties(i)
+            gpus.append(Gpu(of_gpu.name, of_gpu.total_memory // 2**20))
+    return Setting(
+        code(), versions(), hardware(tuple(gpus)), runner.launcher, runner.world_size,
+        environment(),
+    )  # fmt: skip
+
+
+def changes(before: RunRecord, now: RunRecord) -> dict[str, tuple[Any, Any]]:
+    """Return dotted key -> (before, now), for the settings in which two sessions differ."""
+    one, other = (
+        {
+            "config": {k: v for k, v in r.config.items() if k not in _OF_THE_COMMAND},
+            "seed": r.seed,
+            "data": {k: [dataclasses.asdict(f) for f in files] for k, files in r.data.items()},
+            **dataclasses.asdict(r.setting),
+        }
+        for r in (before, now)
+    )
+    return differences(one, other)
+
+
+def _overrides(cfg: Config) -> dict[str, Any] | None:
+    """Return where ``cfg`` differs from its file, read again; None where that cannot be.
+
+    Under mim the options are merged before anything of ours sees them.
+    """
+    if not cfg.filename:
+        return None
+    try:
+        plain = Config.fromfile(cfg.filename, import_custom_modules=False)
+    except Exception:  # a config is a program: it can die of anything, or be gone by now
+        return None
+    one, other = (
+        {k: v for k, v in masked(c.to_dict()).items() if k not in _OF_THE_COMMAND}
+        for c in (plain, cfg)
+    )
+    return {key: now for key, (_, now) in differences(one, other).items()}
+
+
+def _parameters(runner: Runner) -> Parameters:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return Parameters(sum(n for n, _ in counts), sum(n for n, trained in counts if trained))
+
+
+def data_files(runner: Runner, split: str) -> tuple[DataFile, ...]:
+    """Return the annotation files of ``split``; a run that trains builds no loop for its test."""
+    loop = getattr(runner, f"_{split}_loop")
+    loader = getattr(loop, "dataloader", None) or getattr(runner, f"_{split}_dataloader")
+    dataset = loader.get("dataset") if isinstance(loader, Mapping) else _get(loader, "dataset")
+    return tuple(data_file(path, split) for path in dict.fromkeys(_ann_files(dataset)))
+
+
+def _ann_files(dataset: Any) -> Iterator[str]:
+    """Yield the annotation files of a dataset, built or a config, and of those that it holds."""
+    parts = _get(dataset, "datasets") or _get(dataset, "dataset")
+    if parts:
+        for part in parts if isinstance(parts, (list, tuple)) else [parts]:
+            yield from _ann_files(part)
+    elif path := _get(dataset, "ann_file"):
+        is_config = isinstance(dataset, Mapping)
+        if is_config and not is_abs(path):  # a built one has joined them
+            path = osp.join(_get(dataset, "data_root") or "", path)
+        yield str(path)
+
+
+def _get(dataset: Any, name: str) -> Any:
+    return dataset.get(name) if isinstance(dataset, Mapping) else getattr(dataset, name, None)
