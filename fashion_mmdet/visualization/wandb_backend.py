@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +19,9 @@ from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
 from fashion_mmdet.core.errors import ConfigError, did_you_mean
+from fashion_mmdet.core.provenance import code, masked, masked_text
 
 MODES = ("off", "offline", "online")
-
-_ROOT = Path(__file__).resolve().parents[2]
-
-_SECRET_NAME = re.compile(
-    r"(?i)(^|_)((api|access|secret|private|auth)_?key(_id)?|secret|token|passw(or)?d|credentials?)$"
-)
-# W&B, GitHub, Hugging Face, AWS and OpenAI keys by their looks, and what logs in inside a URL.
-_SECRET_TEXT = re.compile(
-    r"\b[0-9a-f]{40}\b|\bwandb_v\d_\w+|\bgh[pousr]_\w{20,}|\bgithub_pat_\w+|\bhf_\w{20,}"
-    r"|\bAKIA[0-9A-Z]{12,}|\bsk-[\w-]{20,}|(?<=://)[^/\s@]+(?=@)"
-)
 
 
 @VISBACKENDS.register_module()
@@ -110,7 +98,7 @@ class FashionWandbBackend(BaseVisBackend):
         self._project = switch.get("project") or "fashion-mmdet"
         self._dir = os.path.abspath(config.get("work_dir") or self._save_dir)
         self._name = Path(config.filename).stem if config.filename else Path(self._dir).name
-        self._config = {**_plain(config.to_dict()), "git": git_revision(_ROOT)}
+        self._config = {**masked(config.to_dict()), "git": _git()}
 
     def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
         """Log one value over ``iter``."""
@@ -242,42 +230,13 @@ def _number(value: Any) -> float | int | None:
     return value if isinstance(value, (int, float)) else None
 
 
-def _plain(value: Any, name: str = "") -> Any:
-    """Return a config value as plain JSON types, what looks like a secret masked."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v, str(k)) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v, name) for v in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if _SECRET_NAME.search(name):
-        return "***"
-    return value if isinstance(value, (int, float)) else _SECRET_TEXT.sub("***", str(value))
-
-
-def git_revision(root: Path) -> dict[str, Any] | None:
-    """Return the commit checked out at ``root`` and whether files differ from it.
-
-    None where ``root`` is not the top of a git checkout with a commit: installed below somebody
-    else's repository, the answer would be theirs.
-    """
-
-    def git(*arguments: str) -> str:
-        # fsmonitor names a program, and a repository's own config may set it.
-        command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-
-    try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return None
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
+def _git() -> dict[str, Any] | None:
+    found = code()
+    return None if found is None else {"revision": found.revision, "dirty": not found.clean}
 
 
 def _first_line(error: BaseException) -> str:
-    text = _SECRET_TEXT.sub("***", str(error)).strip() or "no message"
+    text = masked_text(str(error)).strip() or "no message"
     return f"{type(error).__name__}: {text.splitlines()[0]}"
 
 

@@ -6,7 +6,6 @@ import json
 import logging
 import shlex
 import struct
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -239,29 +238,6 @@ def test_wandb_online_without_network_goes_offline_with_one_warning(tmp_path, mo
     assert len(offline) == 1
     assert sum(r.WhichOneof("record_type") == "history" for r in records_in(offline[0])) == 1
 
-
-def test_git_revision_of_a_checkout_and_of_a_folder_inside(tmp_path):
-    from fashion_mmdet.visualization.wandb_backend import git_revision
-
-    def git(*arguments):
-        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True,
-                              capture_output=True, text=True)
-        return done.stdout.strip()
-
-    assert git_revision(tmp_path) is None
-    git("init", "-q")
-    git("remote", "add", "origin", "https://me:token@example.com/x.git")
-    assert git_revision(tmp_path) is None  # no commit yet
-    (tmp_path / "a.py").write_text("1")
-    git("add", ".")
-    git("commit", "-q", "-m", "one")
-    head = git("rev-parse", "HEAD")
-    assert git_revision(tmp_path) == {"revision": head, "dirty": False}
-    (tmp_path / "a.py").write_text("2")
-    assert git_revision(tmp_path) == {"revision": head, "dirty": True}
-    (tmp_path / "inside").mkdir()
-    assert git_revision(tmp_path / "inside") is None
 
 
 def train(tmp_path, mode="offline", epochs=2):
