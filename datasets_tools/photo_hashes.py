@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from datasets_tools.report import BadRow, BadRows
-from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.errors import AnnotationError, FashionError
 from fashion_mmdet.core.files import (
     inside,
     read_json,
@@ -144,7 +144,8 @@ def hash_photos(
 
     Raises:
         FashionError: if there is no such folder, a name leaves it, or ``hashes_path`` is another
-            kind of file; AnnotationError for one bad row too many.
+            kind of file; AnnotationError for one bad row too many, or if most photos cannot be
+            read.
     """
     folder = Path(images_dir)
     if not folder.is_dir():
@@ -189,6 +190,12 @@ def hash_photos(
         finally:
             pool.shutdown(cancel_futures=True)
             kept.save()
+    if 2 * len(found) < len(todo):
+        raise AnnotationError(
+            f"{images_dir}: at least half of {len(todo):,} photos that can be read expected, got "
+            f"{len(found):,} ({bad.kinds()}). Among so few no near-duplicate is found; mend the "
+            "photos, or give their folder."
+        )
     return found
 
 

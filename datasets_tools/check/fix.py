@@ -8,6 +8,7 @@ until a round finds nothing that it can mend.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,11 @@ from .remedies import REMEDIES
 from .repair import Repair
 
 _MOST_ROUNDS = 6
+#: Findings of a photo for which its image is removed.
+_LOSES_THE_PHOTO = frozenset({
+    "photo missing", "photo unreadable", "photo truncated", "photo of another size",
+    "photo turned by EXIF",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,20 @@ def pieces_of_json(data: dict[str, Any], where: str) -> Iterator[str]:
 def refuse_wrong_folder(survey: Survey) -> None:
     """Refuse to remove most of a file because its photos were sought in another folder.
 
+    Or because they cannot be read now, or are of another size: a folder of links, of small
+    copies, of a cache.
+
     Raises:
-        FashionError: if more than half of the photos are missing.
+        FashionError: if more than half of the images would be removed for their photos.
     """
-    n_missing, n_images = survey.findings.counts()["photo missing"], len(survey.images)
-    if 2 * n_missing > n_images:
+    lost = [finding for finding in survey.findings if finding.kind in _LOSES_THE_PHOTO]
+    n_lost, n_images = len({finding.entry for finding in lost}), len(survey.images)
+    if 2 * n_lost > n_images:
+        kinds = Counter(finding.kind for finding in lost).most_common()
         raise FashionError(
-            f"--fix: at least half of the photos expected, got {n_missing:,} of {n_images:,} "
-            "missing, which would be removed. Is --images right? Without --images the photos "
-            "are not looked at."
+            f"--fix: at least half of the photos as annotated expected, got {n_lost:,} of "
+            f"{n_images:,} that would be removed: {', '.join(f'{n:,} {k}' for k, n in kinds)}. Is "
+            "--images right? Without --images the photos are not looked at."
         )
 
 

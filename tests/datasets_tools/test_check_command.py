@@ -290,7 +290,16 @@ def test_check_without_config_imports_no_torch(faulty):
 def test_check_fix_with_most_photos_missing_is_refused(faulty, capsys):
     Path("wrong").mkdir()
     assert run(faulty, "--images", "wrong", "--fix", "out.json") == 1
-    assert "1 of 1 missing, which would be removed. Is --images right?" in capsys.readouterr().err
+    said = "1 of 1 that would be removed: 1 photo missing. Is --images right?"
+    assert said in capsys.readouterr().err
+    assert not list(Path().glob("out*"))
+
+
+def test_check_fix_with_most_photos_unreadable_is_refused(faulty, capsys):
+    for name in ("photo missing", "photo unreadable"):
+        faulty.photo_fault(name).write_text("version https://git-lfs.github.com/spec/v1")
+    assert run(faulty, "--images", "photos", "--fix", "out.json") == 1
+    assert "that would be removed: 2 photo unreadable" in capsys.readouterr().err
     assert not list(Path().glob("out*"))
 
 

@@ -17,7 +17,7 @@ from datasets_tools.photo_hashes import PhotoHash, hash_photo, hash_photos
 from datasets_tools.report import BadRow, BadRows
 from fashion_mmdet import commands
 from fashion_mmdet.commands import main as cli
-from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.errors import AnnotationError, FashionError
 
 
 def picture(seed: int, size_wh: tuple[int, int] = (120, 180)) -> Image.Image:
@@ -102,6 +102,13 @@ def test_hash_photos_truncated_and_missing_are_counted_and_left_out(photos: Path
     bad = ledger()
     assert list(hash_photos(photos, [*NAMES, "6.jpg"], bad)) == ["1.jpg", "2.png", "3.jpg", "5.jpg"]
     assert bad.counts == {"unreadable photo": 1, "missing photo": 1}
+
+
+def test_hash_photos_most_of_them_unreadable_is_refused(photos: Path):
+    for name in ("1.jpg", "2.png", "3.jpg"):
+        (photos / name).write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(AnnotationError, match=r"got 2 \(3 unreadable photo\)"):
+        hash_photos(photos, NAMES, ledger())
 
 
 def test_hash_photos_name_that_leaves_the_folder_is_refused(photos: Path):
