@@ -1,7 +1,7 @@
 """COCO average precision (AP) and recall (AR): overall, per label, per super-category.
 
-faster-coco-eval does the matching and the curves, seven times as fast as pycocotools and equal to
-it to the last bits (a test compares the two); what is here feeds it labels instead of category ids
+faster-coco-eval does the matching and the curves in C++, equal to pycocotools to the last bits (a
+test compares the two); what is here feeds it labels instead of category ids
 and reads its curves. That keeps four traps away: categories in the order of the file, an
 annotation with id 0 (taken for "no match"), predicted masks of another size than the photo (taken
 for "no overlap"), and printing.
