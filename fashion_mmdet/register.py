@@ -6,6 +6,7 @@ Configs name it in ``custom_imports``; after it, every type they name by string 
 import fashion_mmdet.datasets  # noqa: F401
 import fashion_mmdet.engine  # noqa: F401
 import fashion_mmdet.evaluation  # noqa: F401
+import fashion_mmdet.models  # noqa: F401
 import fashion_mmdet.transforms  # noqa: F401
 import fashion_mmdet.visualization  # noqa: F401
 from fashion_mmdet.hooks import (

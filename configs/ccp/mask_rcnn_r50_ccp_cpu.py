@@ -42,9 +42,9 @@ model = dict(
     train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))),
 )
 
-train_cfg = dict(max_epochs=4, val_interval=2)
+train_cfg = dict(max_epochs=4, val_interval=1)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type="CosineAnnealingLR", begin=0, end=4, by_epoch=True, convert_to_iter_based=True),
 ]
-optim_wrapper = dict(optimizer=dict(lr=3e-4))
+optim_wrapper = dict(type="AutocastOptimWrapper", optimizer=dict(lr=3e-4))

@@ -127,14 +127,29 @@ def encode_mask(mask_HW: np.ndarray) -> dict[str, Any]:
     y0, y1 = int(rows[0]), int(rows[-1]) + 1
     columns = np.flatnonzero(mask_HW[y0:y1].any(axis=0))
     x0, x1 = int(columns[0]), int(columns[-1]) + 1
-    # A 0 after every column ends each run in its own column; runs that really go on from one
-    # column to the next are joined again by _canonical.
-    step = y1 - y0 + 1
-    padded = np.zeros((x1 - x0, step), dtype=bool)
-    padded[:, :-1] = mask_HW[y0:y1, x0:x1].T != 0
-    flat = padded.ravel()
+    columns_WH = np.zeros((x1 - x0, y1 - y0 + 1), dtype=bool)
+    columns_WH[:, :-1] = mask_HW[y0:y1, x0:x1].T != 0
+    return encode_columns(columns_WH, x0, y0, height_px, width_px)
+
+
+def encode_columns(
+    columns_WH: np.ndarray, x0: int, y0: int, height_px: int, width_px: int
+) -> dict[str, Any]:
+    """Encode a part of a mask, outside of which there is nothing.
+
+    Args:
+        columns_WH: (width, height + 1) bool, contiguous: the part column by column, and a False
+            after each, which ends a run in its own column; runs that really go on from one column
+            to the next are joined again.
+        x0: column of the image that the part begins in.
+        y0: row likewise.
+        height_px: height of the image.
+        width_px: width of the image.
+    """
+    step = columns_WH.shape[1]
+    flat = columns_WH.ravel()
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    if flat[0]:
+    if flat.size and flat[0]:
         edges = np.concatenate(([0], edges))
     column, row = np.divmod(edges, step)
     edges = (column + x0) * height_px + row + y0

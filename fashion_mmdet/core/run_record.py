@@ -18,13 +18,14 @@ from typing import Any, Literal
 
 from .errors import FashionError
 from .files import inside, read_json, write_json
+from .loss_curve import LossPoint
 from .provenance import Code, DataFile, Hardware
 from .typed_json import from_json
 
 #: Name of the file in a work dir.
 FILE_NAME = "run.json"
 #: Version of the format; it changes where a file of before can no longer be read.
-SCHEMA = 1
+SCHEMA = 2
 #: Stands for a setting that one side of :func:`differences` lacks.
 ABSENT = "<absent>"
 
@@ -59,6 +60,21 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class Compute:
+    """What one image costs the network.
+
+    Attributes:
+        gflops: billions of multiply-adds of convolutions and matrix products, forward, with the
+            proposals that the model gives for an image as it was then; a multiplication and an
+            addition count as one, as in mmdet's tables.
+        size_hw: height and width of that image as the network saw it, in px.
+    """
+
+    gflops: float
+    size_hw: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Validation:
     """The figures of one validation.
 
@@ -84,9 +100,11 @@ class ScoredTest:
 
     Attributes:
         checkpoint: the file that was tested; None for the weights that the run held.
+        checkpoint_sha256: of its bytes; None where it is no file that can be read.
     """
 
     checkpoint: str | None
+    checkpoint_sha256: str | None
     started_utc: str
     wall_s: float
     metrics: dict[str, Any]
@@ -151,7 +169,9 @@ class RunRecord:
         seed: None where it is not set.
         data: ``train``, ``val`` and ``test`` -> the files of each.
         initialisation: what the weights came from, a line or more.
-        parameters: None where nothing was trained.
+        parameters: of the model.
+        compute: of one image; None where it could not be measured.
+        losses: of training, thinned to some hundred points.
         validations: in the order of their iterations.
         evaluation: files of data by image, named relative to the work dir.
     """
@@ -174,8 +194,10 @@ class RunRecord:
     data: dict[str, tuple[DataFile, ...]]
     setting: Setting
     initialisation: tuple[str, ...]
-    parameters: Parameters | None
+    parameters: Parameters
+    compute: Compute | None
     sessions: tuple[Session, ...]
+    losses: tuple[LossPoint, ...]
     validations: tuple[Validation, ...]
     tests: tuple[ScoredTest, ...]
     evaluation: tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from fashion_mmdet.core.ground_truth import GroundTruth, read_ground_truth
 from fashion_mmdet.core.image_scores import IMAT2019_LOCAL, imat2019_scores, matterport_scores
 from fashion_mmdet.core.matching import match
 from fashion_mmdet.core.rle import encode_mask
+from fashion_mmdet.core.shapes import to_shapes
 from fashion_mmdet.core.views import has_view_46, view_46
 
 _DEFAULT = ("bbox", "segm")
@@ -92,6 +93,7 @@ class FashionMetric(BaseMetric):
         self._needs_masks = set(self.metrics) != {"bbox"}
         self._truth: GroundTruth | None = None
         self._found: dict[str, list[dict[str, Any]]] = {}
+        self._photos: str | None = None
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
@@ -114,6 +116,7 @@ class FashionMetric(BaseMetric):
             finite = np.isfinite(boxes_xyxy).all(axis=1) & np.isfinite(scores + mask_scores)
             kept: dict[str, Any] = {
                 "image_id": sample["img_id"],
+                "img_path": sample.get("img_path"),
                 "boxes_xyxy": boxes_xyxy[finite],
                 "labels": found["labels"].cpu().numpy()[finite],
                 "bbox": scores[finite],
@@ -126,10 +129,7 @@ class FashionMetric(BaseMetric):
                         f"FashionMetric: predictions with masks expected for {self.metrics}, got "
                         f"{sorted(found)}. Use a model with a mask head, or metric='bbox'."
                     )
-                # One mask at a time: a hundred at full photo size are gigabytes.
-                kept["masks"] = [
-                    encode_mask(found["masks"][i].cpu().numpy()) for i in np.flatnonzero(finite)
-                ]
+                kept["masks"] = [_encoded(found["masks"][i]) for i in np.flatnonzero(finite)]
             self.results.append(kept)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
@@ -140,7 +140,7 @@ class FashionMetric(BaseMetric):
         _report_predictions(truth, results)
         measured: dict[str, AveragePrecision] = {}
         out: dict[str, float] = {}
-        self._found = {}
+        self._found, self._photos = {}, _folder(truth, results)
         for kind in self.metrics:
             found = self._found[kind] = list(_detections(results, kind))
             ap = measured[kind] = average_precision(truth, found, kind)
@@ -161,20 +161,26 @@ class FashionMetric(BaseMetric):
 
         On the main process alone; boundaries are left out, as masks' outlines are not kept.
         """
-        truth, kinds = self._truth, [kind for kind in self._found if kind != "boundary"]
+        truth, kinds = self._truth, [kind for kind in ("bbox", "segm") if kind in self._found]
         if truth is None or not kinds:
             return None
+        found = {kind: checked(truth, self._found[kind], kind) for kind in kinds}
         matches = {
-            kind: match(
-                truth.size_hw_of, truth.annotations, checked(truth, self._found[kind], kind), kind
-            )
-            for kind in kinds
+            kind: match(truth.size_hw_of, truth.annotations, found[kind], kind) for kind in kinds
         }
+        image_ids = sorted(truth.size_hw_of)
+        position = {image_id: n for n, image_id in enumerate(image_ids)}
         return Evidence(
             classes=truth.classes,
             annotations=os.path.basename(self.ann_file),
             sha256=sha256_of(self.ann_file),
+            photos=self._photos,
             file_names=truth.file_names,
+            image_ids=np.array(image_ids, dtype=np.int64),
+            size_hw=np.array([truth.size_hw_of[i] for i in image_ids], dtype=np.int64),
+            truth=to_shapes(truth.annotations, position, "category_id"),
+            # Masks last: their codes, and their scores where those are others.
+            found=to_shapes(found[kinds[-1]], position, "label"),
             matches=matches,
         )
 
@@ -190,6 +196,23 @@ def _by_image(truth: GroundTruth, found: list[dict[str, Any]]) -> dict[str, floa
         "notebook/F1": notebook.f1,
         IMAT2019_LOCAL: float(imat2019_scores(truth, sure).mean()),
     }
+
+
+def _encoded(mask: Any) -> dict[str, Any]:
+    """Return a mask's code: what ``EncodedMaskHead`` gives, or made of another head's bitmap."""
+    if isinstance(mask, Mapping):
+        return {"size": mask["size"], "counts": mask["counts"]}
+    # One at a time: a hundred bitmaps of a large photo are gigabytes.
+    return encode_mask(mask.cpu().numpy())
+
+
+def _folder(truth: GroundTruth, results: list[dict[str, Any]]) -> str | None:
+    """Return the folder that the photos were read from; None where that cannot be told."""
+    for image in results:
+        path, name = image.get("img_path"), truth.file_names.get(image["image_id"])
+        if path and name and path.endswith(f"/{name}"):
+            return path.removesuffix(f"/{name}")
+    return None
 
 
 def _float64(tensor: Any) -> np.ndarray:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.utils import is_abs
+from torch.utils.flop_counter import FlopCounterMode
 
 from fashion_mmdet.core.provenance import (
     DataFile,
@@ -26,6 +28,7 @@ from fashion_mmdet.core.provenance import (
 )
 from fashion_mmdet.core.run_record import (
     SCHEMA,
+    Compute,
     Parameters,
     RunRecord,
     Setting,
@@ -72,8 +75,10 @@ def new_record(
         data=data,
         setting=setting(runner),
         initialisation=lines,
-        parameters=_parameters(runner) if status == "running" else None,
+        parameters=_parameters(runner),
+        compute=_compute(runner),
         sessions=(),
+        losses=(),
         validations=(),
         tests=(),
         evaluation=(),
@@ -129,6 +134,25 @@ def _parameters(runner: Runner) -> Parameters:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return Parameters(sum(n for n, _ in counts), sum(n for n, trained in counts if trained))
+
+
+def _compute(runner: Runner) -> Compute | None:
+    """Count the multiply-adds of one image of the validation or test set; None where it fails."""
+    loops = (getattr(runner, f"_{split}_loop") for split in ("val", "test"))
+    loader = next((found for loop in loops if (found := _get(loop, "dataloader"))), None)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    was_training = model.training
+    model.eval()
+    try:
+        batch = model.data_preprocessor(pseudo_collate([loader.dataset[0]]))
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(batch["inputs"], batch["data_samples"], mode="tensor")
+        size_hw = tuple(batch["data_samples"][0].img_shape[:2])
+        return Compute(counter.get_total_flops() / 2e9, size_hw)
+    except Exception:  # a model without such a mode, or with operators that cannot be traced
+        return None
+    finally:
+        model.train(was_training)
 
 
 def data_files(runner: Runner, split: str) -> tuple[DataFile, ...]:

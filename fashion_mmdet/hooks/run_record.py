@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.evidence import write_evidence
+from fashion_mmdet.core.files import sha256_of
+from fashion_mmdet.core.loss_curve import LossPoint, add_point
 from fashion_mmdet.core.provenance import masked_text, peak_rss_mib
 from fashion_mmdet.core.run_record import (
     FILE_NAME,
@@ -108,8 +111,17 @@ class RunRecordHook(Hook):
     ) -> None:
         """Count the batch; its losses have been read by now, so that a GPU has done its work."""
         self._training.tick(_n_images(data_batch) * runner.world_size)
+        self._guarded(runner, lambda: self._add_losses(runner, outputs or {}))
         if torch.cuda.is_initialized():
             self._cuda_bytes = max(self._cuda_bytes, torch.cuda.max_memory_allocated())
+
+    def _add_losses(self, runner: Runner, outputs: Mapping[str, Any]) -> None:
+        if self._record is None:
+            return
+        given = {n: float(v.detach() if torch.is_tensor(v) else v) for n, v in outputs.items()}
+        losses = {n: v for n, v in given.items() if "loss" in n and math.isfinite(v)}
+        points = add_point(self._record.losses, LossPoint(runner.iter + 1, 1, losses))
+        self._record = dataclasses.replace(self._record, losses=points)
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._scoring = Clock()
@@ -161,8 +173,10 @@ class RunRecordHook(Hook):
 
         def add() -> None:
             figures, nonfinite = finite_metrics(metrics)
+            source = self._loaded.source if self._loaded and not self._trained else None
             test = ScoredTest(
-                checkpoint=self._loaded.source if self._loaded and not self._trained else None,
+                checkpoint=source,
+                checkpoint_sha256=_sha256(source),
                 started_utc=started_utc,
                 wall_s=time.perf_counter() - started_s,
                 metrics=figures,
@@ -318,10 +332,18 @@ def _continued(
         record,
         started_utc=earlier.started_utc,
         validations=kept,
+        losses=tuple(p for p in earlier.losses if p.iter <= runner.iter),
         sessions=earlier.sessions,
         tests=earlier.tests,
         evaluation=earlier.evaluation,
     )
+
+
+def _sha256(path: str | None) -> str | None:
+    try:
+        return None if path is None else sha256_of(path)
+    except OSError:
+        return None
 
 
 def _n_images(batch: Any) -> int:

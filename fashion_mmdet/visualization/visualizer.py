@@ -199,6 +199,10 @@ def _masks(masks: Any, size_hw: tuple[int, int]) -> np.ndarray | None:
     elif isinstance(masks, torch.Tensor):
         masks = masks.numpy()
     height, width = size_hw
-    rows = (np.arange(height) + 0.5) * masks.shape[1] / height
-    columns = (np.arange(width) + 0.5) * masks.shape[2] / width
-    return masks[:, rows.astype(int)[:, None], columns.astype(int)].astype(bool)
+    out_NHW = np.zeros((len(masks), height, width), dtype=bool)
+    for out_HW, mask in zip(out_NHW, masks, strict=True):
+        mask_HW = np.asarray(mask)  # of a code, its bitmap
+        rows = (np.arange(height) + 0.5) * mask_HW.shape[0] / height
+        columns = (np.arange(width) + 0.5) * mask_HW.shape[1] / width
+        out_HW[:] = mask_HW[rows.astype(int)[:, None], columns.astype(int)]
+    return out_NHW

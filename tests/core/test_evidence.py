@@ -13,7 +13,8 @@ import pytest
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.evidence import Evidence, read_evidence, write_evidence
 from fashion_mmdet.core.matching import match
-from fashion_mmdet.core.rle import encode_mask
+from fashion_mmdet.core.rle import decode, encode_mask
+from fashion_mmdet.core.shapes import to_shapes
 
 
 @pytest.fixture
@@ -23,15 +24,29 @@ def evidence():
     truth = [{**thing, "category_id": 1, "iscrowd": 0}]
     found = [{**thing, "label": 1, "score": 0.5}, {**thing, "label": 0, "score": 0.25}]
     matches = {kind: match([7, 9], truth, found, kind) for kind in ("bbox", "segm")}
-    return Evidence(("a", "é"), "test.json", "0" * 64, {7: "x/é.jpg", 9: "b.jpg"}, matches)
+    position = {7: 0, 9: 1}
+    return Evidence(
+        classes=("a", "é"), annotations="test.json", sha256="0" * 64, photos="data/photos",
+        file_names={7: "x/é.jpg", 9: "b.jpg"}, image_ids=np.array([7, 9]),
+        size_hw=np.array([[8, 8], [4, 6]]), truth=to_shapes(truth, position, "category_id"),
+        found=to_shapes(found, position, "label"), matches=matches,
+    )  # fmt: skip
 
 
 def test_evidence_written_is_read_back_the_same(tmp_path, evidence):
     path = tmp_path / "new" / "evaluation.npz"
     write_evidence(path, evidence)
     found = read_evidence(path)
-    for name in ("classes", "annotations", "sha256", "file_names"):
+    for name in ("classes", "annotations", "sha256", "photos", "file_names"):
         assert getattr(found, name) == getattr(evidence, name)
+    for name in ("image_ids", "size_hw"):
+        assert np.array_equal(getattr(found, name), getattr(evidence, name))
+    for shapes, others in ((found.truth, evidence.truth), (found.found, evidence.found)):
+        assert shapes.counts == others.counts and len(shapes) == len(others) > 0
+        for name in ("image", "label", "score", "box_xywh", "area_px", "is_crowd"):
+            assert np.array_equal(getattr(shapes, name), getattr(others, name)), name
+    mask = found.truth.rle(0, found.size_hw[0])
+    assert decode(mask).sum() == 64 and found.truth.score.tolist() == [1.0]
     assert list(found.matches) == ["bbox", "segm"]
     for kind, matches in evidence.matches.items():
         for name, array in matches.arrays().items():
@@ -52,6 +67,25 @@ def test_evidence_written_is_read_back_the_same(tmp_path, evidence):
 def test_evidence_whose_arrays_do_not_fit_is_refused(tmp_path, evidence, change, said):
     broken = replace(evidence, matches={"bbox": change(evidence.matches["bbox"])})
     write_evidence(tmp_path / "e.npz", broken)
+    with pytest.raises(FashionError, match=said):
+        read_evidence(tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda e: replace(e, image_ids=e.image_ids[::-1]), "rising image ids"),
+        (lambda e: replace(e, size_hw=e.size_hw[:1]), "rising image ids"),
+        (lambda e: replace(e, size_hw=e.size_hw * 0), "rising image ids"),
+        (lambda e: replace(e, image_ids=e.image_ids + 1), "equal to the file's own"),
+        (lambda e: replace(e, found=replace(e.found, image=e.found.image + 2)), "found/image: 0"),
+        (lambda e: replace(e, truth=replace(e.truth, label=e.truth.label + 1)), "truth/label: 0"),
+        (lambda e: replace(e, found=replace(e.found, score=e.found.score[:1])), "found/score: sh"),
+        (lambda e: replace(e, found=replace(e.found, counts=("abc",))), "2 run-length codes"),
+    ],
+)
+def test_evidence_whose_shapes_do_not_fit_is_refused(tmp_path, evidence, change, said):
+    write_evidence(tmp_path / "e.npz", change(evidence))
     with pytest.raises(FashionError, match=said):
         read_evidence(tmp_path / "e.npz")
 

@@ -15,10 +15,12 @@ import pytest
 
 from fashion_mmdet.core import provenance
 from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.loss_curve import LossPoint
 from fashion_mmdet.core.provenance import Code, Gpu, Hardware, data_file, masked
 from fashion_mmdet.core.run_record import (
     ABSENT,
     SCHEMA,
+    Compute,
     Parameters,
     RunRecord,
     ScoredTest,
@@ -61,7 +63,8 @@ def a_record(**of_it: Any) -> RunRecord:
         config={"optim_wrapper": {"lr": 0.02}, "milestones": [8, 11]}, overrides={"lr": 0.02},
         seed=0, data={"train": (data_file("nowhere/train.json", "train"),)}, setting=SETTING,
         initialisation=("no checkpoint; all random",), parameters=Parameters(44, 40),
-        sessions=(session(),), tests=(), evaluation=(),
+        compute=Compute(12.5, (288, 448)), sessions=(session(),), tests=(), evaluation=(),
+        losses=(LossPoint(40, 40, {"loss": 1.5}),),
         validations=(Validation(1, 40, {"coco/segm_mAP": 0.25, "x": None}, ("x",), 8.5),),
     )  # fmt: skip
     return RunRecord(**{**values, **of_it})
@@ -69,8 +72,8 @@ def a_record(**of_it: Any) -> RunRecord:
 
 def a_test(**of_it: Any) -> ScoredTest:
     values: dict[str, Any] = dict(
-        checkpoint="epoch_2.pth", started_utc="2026-11-23T05:00:00Z", wall_s=9.0,
-        metrics={"coco/segm_mAP": 0.5}, nonfinite=(), images_per_s=4.0, data=(), setting=SETTING,
+        checkpoint="epoch_2.pth", checkpoint_sha256="0" * 64, started_utc="2026-11-23T05:00:00Z",
+        wall_s=9.0, metrics={"coco/segm_mAP": 0.5}, nonfinite=(), images_per_s=4.0, data=(), setting=SETTING,
     )  # fmt: skip
     return ScoredTest(**{**values, **of_it})
 
@@ -135,7 +138,7 @@ def test_record_set_aside_keeps_every_earlier_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 99}, "format 1 expected, got 99"),
+        ({"schema": 99}, "format 2 expected, got 99"),
         ({"status": "done"}, "status: 'running' or 'finished' or .* expected, got 'done'"),
         ({"sede": 1}, "keys of a RunRecord expected, got 'sede'. Did you mean 'seed'"),
         ({"seed": True}, "seed: a whole number expected, got True"),

@@ -50,7 +50,9 @@ def test_record_of_a_training_tells_how_it_went(tmp_path: Path) -> None:
     assert session.timed_images == 12 and 0 < session.timed_s < session.wall_s
     assert record.images_per_s == session.timed_images / session.timed_s
     assert record.ended_utc is not None and record.peak_rss_mib and record.peak_rss_mib > 50
-    assert record.seed == 1 and record.parameters and record.parameters.total == 7
+    assert record.seed == 1 and record.parameters.total == 7 and record.compute is None
+    assert [(p.iter, p.count) for p in record.losses] == [(i, 1) for i in range(1, 17)]
+    assert all(p.losses["loss"] > 0 for p in record.losses)
     assert record.initialisation == ("no checkpoint; all random",)
     assert record.setting.processes == 1 and record.setting.launcher == "none"
     assert record.setting.versions["torch"] and record.setting.versions["mmengine"]
@@ -186,7 +188,9 @@ def test_test_adds_its_figures_to_the_record_of_the_training(tmp_path: Path) -> 
         build(tmp_path, tests=True, load_from=str(tmp_path / "epoch_1.pth")).test()
     after = read_run(tmp_path)
     assert [t.metrics["toy/score"] for t in after.tests] == [0.3, 0.3]
-    assert after.tests[0].checkpoint == str(tmp_path / "epoch_1.pth")
+    weights = tmp_path / "epoch_1.pth"
+    assert after.tests[0].checkpoint == str(weights)
+    assert after.tests[0].checkpoint_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert after.sessions == before.sessions and after.status == "finished"
     assert after.initialisation == before.initialisation and not list(tmp_path.glob("run_*"))
 
@@ -341,7 +345,9 @@ def test_mim_train_and_fashion_test_leave_one_whole_record(tmp_path: Path) -> No
             None if split == "test" else hashlib.sha256(ids.read_bytes()).hexdigest()
         )
     assert "coco/segm_mAP" in record.validations[0].metrics
-    assert record.parameters and record.parameters.total > 1e6
+    assert record.parameters.total > 1e6
+    # 160 x 224 px through half a ResNet-18 and two-layer heads for a thousand proposals.
+    assert record.compute and 1 < record.compute.gflops < 20
     assert record.setting.environment["FASHION_DATA"] == str(tmp_path / "data")
     text = (run / "run.json").read_text()
     assert "0123456789abcdef" * 2 + "01234567" not in text
@@ -355,6 +361,9 @@ def test_mim_train_and_fashion_test_leave_one_whole_record(tmp_path: Path) -> No
     for split, metrics in (("val", record.validations[0].metrics), ("test", test.metrics)):
         evidence = read_evidence(run / f"evidence_{split}.npz")
         assert evidence.sha256 == record.data[split][0].sha256
+        assert evidence.photos and all(
+            (Path(evidence.photos) / name).is_file() for name in evidence.file_names.values()
+        )
         ap_BKT = average_precisions(evidence.matches["segm"], len(evidence.classes))
         assert mean_ap(ap_BKT)[0] == pytest.approx(metrics["coco/segm_mAP"], abs=1e-12)
     write_run(run, after)

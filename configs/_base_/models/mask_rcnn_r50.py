@@ -22,6 +22,7 @@ model = dict(
     ),
     roi_head=dict(
         bbox_head=dict(num_classes=num_classes),
-        mask_head=dict(num_classes=num_classes),
+        # mmdet's head, whose masks come out encoded: no bitmaps of whole photos.
+        mask_head=dict(type="EncodedMaskHead", num_classes=num_classes),
     ),
 )
