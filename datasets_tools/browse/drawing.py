@@ -50,8 +50,15 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class _Mask:
-    """A mask on the thumbnail: alpha (height, width) of 0 to 255, None where it is a box only."""
+class Mask:
+    """A mask on a picture.
+
+    Attributes:
+        alpha_HW: uint8, 0 to 255, of the picture's size; None where it is a box only.
+        box_xyxy: in pixels of the picture.
+        area_px: large ones are drawn first.
+        label: position in the names and colours that :func:`paint` is given.
+    """
 
     alpha_HW: np.ndarray | None
     box_xyxy: tuple[int, int, int, int]
@@ -101,7 +108,7 @@ def draw(
         if mask is not None:
             masks.append(mask)
     large.save(large_path, quality=85)
-    _with_masks(thumb, masks, classes).save(thumb_path, quality=85)
+    paint(thumb, masks, classes).save(thumb_path, quality=85)
     return out
 
 
@@ -117,10 +124,10 @@ def fault_of(card: Card, images_dir: str | os.PathLike[str], size_px: int) -> st
 def _photo_of(
     card: Card, images_dir: str | os.PathLike[str], long_side_px: int
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """Return what :func:`_read` does of a photo on which masks can be drawn."""
+    """Return what :func:`read_photo` does of a photo on which masks can be drawn."""
     # Messages name the folder by its part alone: pages are passed on, paths of machines not.
     inside("the folder of photos", card.file_name, "file_name")
-    photo, photo_hw = _read(Path(images_dir), card.file_name, long_side_px)
+    photo, photo_hw = read_photo(Path(images_dir), card.file_name, long_side_px)
     if fault := _too_large(card.size_hw or photo_hw, photo_hw):
         raise FashionError(fault)
     return photo, photo_hw
@@ -137,8 +144,14 @@ def _too_large(mask_hw: tuple[int, int], photo_hw: tuple[int, int]) -> str | Non
     )
 
 
-def _read(folder: Path, name: str, long_side_px: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Return a photo, upright, at least so large if it is, and its height and width."""
+def read_photo(
+    folder: Path, name: str, long_side_px: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a photo, upright, at least so large if it is, and its height and width.
+
+    Raises:
+        FashionError: where there is none, or it cannot be read; the folder is not named.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large photos
@@ -200,7 +213,7 @@ def _facts(code: dict[str, Any] | None, fault: str | None) -> dict[str, Any]:
 
 def _shape(
     shape: Shape, mask_hw: tuple[int, int], thumb_wh: tuple[int, int], large_wh: tuple[int, int]
-) -> tuple[_Mask | None, dict[str, Any], str]:
+) -> tuple[Mask | None, dict[str, Any], str]:
     """Return a mask on the thumbnail, its facts, and its outline on the large picture."""
     code, fault = _code(shape, mask_hw)
     facts = _facts(code, fault)
@@ -210,11 +223,11 @@ def _shape(
     box = _scaled(box_xywh, mask_hw, thumb_wh)
     frame = _box_path(_scaled(box_xywh, mask_hw, large_wh))
     if code is None:
-        return _Mask(None, box, 0, shape.label), facts, frame
+        return Mask(None, box, 0, shape.label), facts, frame
     bitmap_HW = rle.decode(code) * np.uint8(255)
     alpha_HW = cv2.resize(bitmap_HW, thumb_wh, interpolation=cv2.INTER_AREA)
     large_HW = cv2.resize(bitmap_HW, large_wh, interpolation=cv2.INTER_AREA)
-    return _Mask(alpha_HW, box, facts["area"], shape.label), facts, _path(large_HW) or frame
+    return Mask(alpha_HW, box, facts["area"], shape.label), facts, _path(large_HW) or frame
 
 
 def _scaled(
@@ -244,17 +257,27 @@ def _outlines(alpha_HW: np.ndarray) -> Sequence[np.ndarray]:
     return cv2.findContours(solid_HW, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)[0]
 
 
-def _with_masks(
-    photo: Image.Image, masks: list[_Mask], classes: Sequence[tuple[str, tuple[int, int, int]]]
+def paint(
+    photo: Image.Image,
+    masks: list[Mask],
+    classes: Sequence[tuple[str, tuple[int, int, int]]],
+    fill: float = _FILL,
 ) -> Image.Image:
-    """Fill, then outline, then name; small masks lie above large ones."""
+    """Fill, then outline, then name; small masks lie above large ones.
+
+    Args:
+        photo: the picture; it stays as it is.
+        masks: of its size.
+        classes: name and RGB by label.
+        fill: how much of the colour covers the photo, 0 to 1.
+    """
     masks = sorted(masks, key=lambda mask: -mask.area_px)
     pixels_HWC = np.asarray(photo, dtype=np.float32).copy()
     for mask in masks:
         if mask.alpha_HW is not None:
             x0, y0, x1, y1 = (max(0, value) for value in mask.box_xyxy)
             around = np.s_[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]  # soft edges too
-            alpha_HW1 = mask.alpha_HW[around][..., None] * np.float32(_FILL / 255)
+            alpha_HW1 = mask.alpha_HW[around][..., None] * np.float32(fill / 255)
             colour = np.array(classes[mask.label][1], dtype=np.float32)
             pixels_HWC[around] += alpha_HW1 * (colour - pixels_HWC[around])
     canvas_HWC = np.rint(pixels_HWC).astype(np.uint8)
@@ -273,7 +296,7 @@ def _with_masks(
 
 
 def _name(
-    canvas: Image.Image, masks: list[_Mask], classes: Sequence[tuple[str, tuple[int, int, int]]]
+    canvas: Image.Image, masks: list[Mask], classes: Sequence[tuple[str, tuple[int, int, int]]]
 ) -> None:
     """Write class names where there is room, the largest masks first."""
     font_px = max(9, round(max(canvas.size) / 36))

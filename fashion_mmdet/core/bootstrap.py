@@ -12,7 +12,7 @@ that a set has no instance of. How often such an interval holds the true value i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +53,36 @@ class Difference(Interval):
         return "worse" if self.high < 0 else "not distinguishable"
 
 
+@dataclass(frozen=True)
+class Draws:
+    """A figure on the images as they are, and on each draw of images; in 0..1.
+
+    Attributes:
+        value: on the images as they are.
+        draws: (B,) float64; NaN for a draw that has nothing to measure.
+    """
+
+    value: float
+    draws: np.ndarray
+
+    @property
+    def interval(self) -> Interval:
+        """The value, and the ends of the middle draws."""
+        return Interval(self.value, *_middle(self.draws))
+
+    def minus(self, other: Draws) -> Difference:
+        """Return the difference from another model's, measured on the same draws of images."""
+        return Difference(self.value - other.value, *_middle(self.draws - other.draws))
+
+
+def mean_draws(of_models: Sequence[Draws]) -> Draws:
+    """Return the mean over models, e.g. the seeds of a recipe, on the same draws of images."""
+    return Draws(
+        float(np.mean([one.value for one in of_models])),
+        np.mean([one.draws for one in of_models], axis=0),
+    )
+
+
 def draw_weights(n_images: int, n_draws: int = N_DRAWS, seed: int = 0) -> np.ndarray:
     """Return (n_draws, n_images) float64: how often each image is in each draw."""
     rng = np.random.default_rng(seed)
@@ -80,9 +110,43 @@ def ap_interval(
     Raises:
         AnnotationError: for images without an instance to measure.
     """
+    return ap_draws(matches, n_labels, figure, area, n_draws, seed).interval
+
+
+def ap_draws(
+    matches: Matches,
+    n_labels: int,
+    figure: Figure = mean_ap,
+    area: str = "all",
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Draws:
+    """Return AP on each draw; the same seed draws the same images, whatever the model.
+
+    Arguments and errors as of :func:`ap_interval`.
+    """
+    return draws_of(matches, n_labels, {"": figure}, area, n_draws, seed)[""]
+
+
+def draws_of(
+    matches: Matches,
+    n_labels: int,
+    figures: Mapping[str, Figure],
+    area: str = "all",
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> dict[str, Draws]:
+    """Return several figures on the same draws, in the time of one; else as :func:`ap_draws`."""
+    as_they_are = average_precisions(matches, n_labels, area)
+    values = {name: float(figure(as_they_are)[0]) for name, figure in figures.items()}
+    if np.isnan(list(values.values())).any():
+        raise AnnotationError(
+            f"interval: images with an instance to measure expected, got "
+            f"{matches.image_ids.size} images without one (size: {area}). Take another figure."
+        )
     weights_BI = draw_weights(matches.image_ids.size, n_draws, seed)
-    value, draws = _figures(matches, n_labels, figure, area, weights_BI)
-    return Interval(value, *_middle(draws))
+    drawn = average_precisions(matches, n_labels, area, weights_BI)
+    return {name: Draws(values[name], figure(drawn)) for name, figure in figures.items()}
 
 
 def ap_difference(
@@ -103,10 +167,8 @@ def ap_difference(
         AnnotationError: for models that were not scored on the same images and instances.
     """
     require_same_truth(first, second)
-    weights_BI = draw_weights(first.image_ids.size, n_draws, seed)
-    old, old_draws = _figures(first, n_labels, figure, area, weights_BI)
-    new, new_draws = _figures(second, n_labels, figure, area, weights_BI)
-    return Difference(new - old, *_middle(new_draws - old_draws))
+    old = ap_draws(first, n_labels, figure, area, n_draws, seed)
+    return ap_draws(second, n_labels, figure, area, n_draws, seed).minus(old)
 
 
 def require_same_truth(first: Matches, second: Matches) -> None:
@@ -128,18 +190,6 @@ def require_same_truth(first: Matches, second: Matches) -> None:
                 f"{len(other)}{'' if len(one) != len(other) else ' that differ'}. Score both "
                 "models on one annotation file."
             )
-
-
-def _figures(
-    matches: Matches, n_labels: int, figure: Figure, area: str, weights_BI: np.ndarray
-) -> tuple[float, np.ndarray]:
-    value = float(figure(average_precisions(matches, n_labels, area))[0])
-    if np.isnan(value):
-        raise AnnotationError(
-            f"interval: images with an instance to measure expected, got "
-            f"{matches.image_ids.size} images without one (size: {area}). Take another figure."
-        )
-    return value, figure(average_precisions(matches, n_labels, area, weights_BI))
 
 
 def _middle(draws: np.ndarray) -> tuple[float, float]:

@@ -67,6 +67,40 @@ def _of_label(matches: Matches, label: int, area: int, weights_BI: np.ndarray) -
     return out_BT
 
 
+def precision_curves(matches: Matches, n_labels: int, area: str = "all") -> np.ndarray:
+    """Return precision at :data:`RECALL_STEPS`, the higher one at a higher recall taken before.
+
+    Its mean over the steps is AP.
+
+    Args:
+        matches: from :func:`.matching.match`.
+        n_labels: how many labels there are.
+        area: a size range of :data:`.matching.AREAS`.
+
+    Returns:
+        (n_labels, T, 101) float64 by label, IoU threshold and recall step; 0 at a recall that is
+        not reached, NaN for a label without an instance.
+    """
+    index = _AREA_INDEX[area]
+    out_KTR = np.full((n_labels, IOU_THRESHOLDS.size, RECALL_STEPS.size), np.nan)
+    counts = ~matches.gt_void_GA[:, index]
+    n_K = np.bincount(matches.gt_label[counts], minlength=n_labels)
+    for label in np.flatnonzero(n_K).tolist():
+        found = np.flatnonzero(matches.det_label == label)
+        found = found[np.argsort(-matches.det_score[found], kind="stable")]
+        hit, void = matches.hit_DA[found, index], matches.void_DA[found, index]
+        for t in range(IOU_THRESHOLDS.size):
+            void_D = (void >> t & 1).astype(bool)
+            at = np.flatnonzero((hit >> t & 1).astype(bool) & ~void_D)
+            right_H, given_H = np.arange(1, at.size + 1), np.cumsum(~void_D)[at]
+            precision_H = right_H / (given_H + np.spacing(1))
+            precision_H = np.maximum.accumulate(precision_H[::-1])[::-1]
+            # Each step is read at the first hit that reaches it.
+            reached_R = np.searchsorted(right_H / n_K[label], RECALL_STEPS, side="left")
+            out_KTR[label, t] = np.append(precision_H, 0.0)[reached_R]
+    return out_KTR
+
+
 def average_recalls(
     matches: Matches, n_labels: int, area: str = "all", most: int = MAX_DETECTIONS
 ) -> np.ndarray:

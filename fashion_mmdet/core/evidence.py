@@ -123,8 +123,10 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
             sha256=str(head["sha256"]),
             photos=None if head["photos"] is None else str(head["photos"]),
             file_names={int(key): str(name) for key, name in head["file_names"].items()},
-            **images,
-            **shapes,
+            image_ids=images["image_ids"],
+            size_hw=images["size_hw"],
+            truth=shapes["truth"],
+            found=shapes["found"],
             matches=matches,
         )
     except FileNotFoundError:

@@ -11,14 +11,16 @@ two small matrix products a mask. They differ from its by float32's rounding alo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .rle import encode_columns, encode_mask
 
-# Values of one strip, 4 bytes each: more would leave the processor's cache.
-_STRIP_PX = 1 << 18
+# Multiplications of one product. OpenBLAS takes no second thread for so few
+# (GEMM_MULTITHREAD_THRESHOLD), and its threads cost eight times the work on a machine that is busy.
+_STRIP_PRODUCTS = 1 << 18
 
 
 def paste_mask(
@@ -46,15 +48,23 @@ def paste_mask(
     if x1 <= x0 or y1 <= y0:
         return encode_mask(np.zeros((height_px, width_px), dtype=bool))
     columns_WH = np.zeros((x1 - x0, y1 - y0 + 1), dtype=bool)
-    # (cells across, pixels down)
-    stretched_NH = np.ascontiguousarray(np.asarray(grid_HW, dtype=np.float32).T @ down_HM.T)
-    step = max(1, _STRIP_PX // (y1 - y0))
-    for start in range(0, x1 - x0, step):
-        strip = slice(start, start + step)
+    grid_HW = np.asarray(grid_HW, dtype=np.float32)
+    stretched_HN = np.empty((y1 - y0, n_columns), dtype=np.float32)
+    for strip in _strips(y1 - y0, rows * n_columns):
+        stretched_HN[strip] = down_HM[strip] @ grid_HW
+    stretched_NH = np.ascontiguousarray(stretched_HN.T)
+    for strip in _strips(x1 - x0, (y1 - y0) * n_columns):
         np.greater_equal(
             across_WN[strip] @ stretched_NH, np.float32(threshold), out=columns_WH[strip, :-1]
         )
     return encode_columns(columns_WH, x0, y0, height_px, width_px)
+
+
+def _strips(size: int, products_each: int) -> Iterator[slice]:
+    """Yield slices of ``size`` rows, each of which takes so many multiplications."""
+    step = max(1, _STRIP_PRODUCTS // products_each)
+    for start in range(0, size, step):
+        yield slice(start, start + step)
 
 
 def _weights(

@@ -101,6 +101,7 @@ class ScoredTest:
     Attributes:
         checkpoint: the file that was tested; None for the weights that the run held.
         checkpoint_sha256: of its bytes; None where it is no file that can be read.
+        changed: dotted key -> [as in the record, as tested], where the config was another.
     """
 
     checkpoint: str | None
@@ -112,6 +113,7 @@ class ScoredTest:
     images_per_s: float | None
     data: tuple[DataFile, ...]
     setting: Setting
+    changed: dict[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)

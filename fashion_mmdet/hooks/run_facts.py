@@ -102,7 +102,7 @@ def changes(before: RunRecord, now: RunRecord) -> dict[str, tuple[Any, Any]]:
     """Return dotted key -> (before, now), for the settings in which two sessions differ."""
     one, other = (
         {
-            "config": {k: v for k, v in r.config.items() if k not in _OF_THE_COMMAND},
+            "config": _recipe(r.config),
             "seed": r.seed,
             "data": {k: [dataclasses.asdict(f) for f in files] for k, files in r.data.items()},
             **dataclasses.asdict(r.setting),
@@ -110,6 +110,15 @@ def changes(before: RunRecord, now: RunRecord) -> dict[str, tuple[Any, Any]]:
         for r in (before, now)
     )
     return differences(one, other)
+
+
+def changed_config(before: RunRecord, cfg: Config) -> dict[str, tuple[Any, Any]]:
+    """Return dotted key -> (in the record, in ``cfg``), where the two configs differ."""
+    return differences(_recipe(before.config), _recipe(masked(cfg.to_dict())))
+
+
+def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config.items() if k not in _OF_THE_COMMAND}
 
 
 def _overrides(cfg: Config) -> dict[str, Any] | None:
@@ -123,10 +132,7 @@ def _overrides(cfg: Config) -> dict[str, Any] | None:
         plain = Config.fromfile(cfg.filename, import_custom_modules=False)
     except Exception:  # a config is a program: it can die of anything, or be gone by now
         return None
-    one, other = (
-        {k: v for k, v in masked(c.to_dict()).items() if k not in _OF_THE_COMMAND}
-        for c in (plain, cfg)
-    )
+    one, other = (_recipe(masked(c.to_dict())) for c in (plain, cfg))
     return {key: now for key, (_, now) in differences(one, other).items()}
 
 

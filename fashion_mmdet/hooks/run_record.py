@@ -38,7 +38,7 @@ from fashion_mmdet.core.run_record import (
 )
 
 from .clock import Clock
-from .run_facts import changes, data_files, new_record, setting
+from .run_facts import changed_config, changes, data_files, new_record, setting
 from .weights_report import compare, initialisation, n_tensors
 
 
@@ -174,6 +174,7 @@ class RunRecordHook(Hook):
         def add() -> None:
             figures, nonfinite = finite_metrics(metrics)
             source = self._loaded.source if self._loaded and not self._trained else None
+            earlier = self._earlier(runner)
             test = ScoredTest(
                 checkpoint=source,
                 checkpoint_sha256=_sha256(source),
@@ -184,8 +185,9 @@ class RunRecordHook(Hook):
                 images_per_s=self._scoring.images_per_s,
                 data=data_files(runner, "test"),
                 setting=setting(runner),
+                changed=changed_config(earlier, runner.cfg) if earlier else {},
             )
-            if self._earlier(runner) is None:
+            if earlier is None:
                 self._set_aside(runner)
                 lines = self._initialisation(runner)
                 record = new_record(runner, "tested", started_utc, {"test": test.data}, lines)

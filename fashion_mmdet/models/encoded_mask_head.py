@@ -88,10 +88,12 @@ class EncodedMaskHead(FCNMaskHead):
         else:
             width_px = int(np.round(width_px * scale[0, 0].item()))
             height_px = int(np.round(height_px * scale[0, 1].item()))
-        # In augmented tests they have been activated before.
-        grids = bboxes.new_tensor(mask_preds) if activate_map else mask_preds.sigmoid()
+        # In augmented tests they have been activated before, and are an array.
+        grids = bboxes.new_tensor(mask_preds) if activate_map else mask_preds
         number = torch.arange(len(grids), device=grids.device)
         of_label = grids[:, 0] if self.class_agnostic else grids[number, labels]
+        if not activate_map:
+            of_label = of_label.sigmoid()
         grids_NHW = of_label.float().cpu().numpy()
         boxes_xyxy = bboxes.float().cpu().numpy()
         return [

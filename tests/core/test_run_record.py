@@ -74,7 +74,7 @@ def a_test(**of_it: Any) -> ScoredTest:
     values: dict[str, Any] = dict(
         checkpoint="epoch_2.pth", checkpoint_sha256="0" * 64, started_utc="2026-11-23T05:00:00Z",
         wall_s=9.0, metrics={"coco/segm_mAP": 0.5}, nonfinite=(), images_per_s=4.0, data=(),
-        setting=SETTING,
+        setting=SETTING, changed={"a.b": (1, 2)},
     )  # fmt: skip
     return ScoredTest(**{**values, **of_it})
 

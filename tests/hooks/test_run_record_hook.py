@@ -191,6 +191,7 @@ def test_test_adds_its_figures_to_the_record_of_the_training(tmp_path: Path) -> 
     weights = tmp_path / "epoch_1.pth"
     assert after.tests[0].checkpoint == str(weights)
     assert after.tests[0].checkpoint_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert all(t.changed == {} for t in after.tests)
     assert after.sessions == before.sessions and after.status == "finished"
     assert after.initialisation == before.initialisation and not list(tmp_path.glob("run_*"))
 
@@ -352,10 +353,12 @@ def test_mim_train_and_fashion_test_leave_one_whole_record(tmp_path: Path) -> No
     text = (run / "run.json").read_text()
     assert "0123456789abcdef" * 2 + "01234567" not in text
 
-    call([BIN / "fashion", "test", config, run / "epoch_1.pth", "--work-dir", run], tmp_path)
+    call([BIN / "fashion", "test", config, run / "epoch_1.pth", "--work-dir", run,
+          "--cfg-options", *options, "model.test_cfg.rcnn.max_per_img=90"], tmp_path)  # fmt: skip
     after = read_run(run)
     (test,) = after.tests
     assert "coco/segm_mAP" in test.metrics and test.checkpoint == str(run / "epoch_1.pth")
+    assert test.changed == {"model.test_cfg.rcnn.max_per_img": (100, 90)}
     assert test.data == record.data["test"] and after.overrides == record.overrides
     assert after.evaluation == ("evidence_val.npz", "evidence_test.npz")
     for split, metrics in (("val", record.validations[0].metrics), ("test", test.metrics)):
