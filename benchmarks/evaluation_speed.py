@@ -20,6 +20,8 @@ than 1e-9 or ours is not five times as fast.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import logging
 import platform
@@ -170,6 +172,7 @@ class Way:
         self.head, self.metric = head, metric
         metric.dataset_meta = {"classes": CLASSES}
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.kept: list[Any] = []
 
     def take(self, photos: Photos, image_id: int, found: InstanceData, preds: torch.Tensor) -> None:
         """Make the masks of a photo and hand them to the metric."""
@@ -186,8 +189,10 @@ class Way:
 
     def figures(self, n_images: int, evidence: Path | None = None) -> dict[str, float]:
         """Score what was taken; also write the evidence, where a file for it is given."""
+        self.kept = list(self.metric.results)  # evaluate() drops them
         start = time.perf_counter()
-        figures = self.metric.evaluate(n_images)
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+            figures = self.metric.evaluate(n_images)
         if evidence is not None:
             write_evidence(evidence, self.metric.evidence())
         self.seconds["compute"] += time.perf_counter() - start
@@ -217,10 +222,10 @@ def write_truth(path: Path, photos: Photos, image_ids: range) -> list[int]:
     return [annotation["area"] for annotation in annotations]
 
 
-def flipped(stock: CocoMetric, ours: FashionMetric) -> tuple[int, int, int]:
+def flipped(stock: Way, ours: Way) -> tuple[int, int, int]:
     """Return how many masks the two ways have, how many differ, and by how many pixels in all."""
     n_masks = n_other = n_pixels = 0
-    for (_, there), here in zip(stock.results_kept, ours.results_kept, strict=True):
+    for (_, there), here in zip(stock.kept, ours.kept, strict=True):
         for one, other in zip(there["masks"], here["masks"], strict=True):
             n_masks += 1
             if one["counts"].decode() != other["counts"]:
@@ -231,16 +236,16 @@ def flipped(stock: CocoMetric, ours: FashionMetric) -> tuple[int, int, int]:
     return n_masks, n_other, n_pixels
 
 
-def on_codes_of(stock: CocoMetric, path: Path) -> dict[str, float]:
+def on_codes_of(stock: Way, path: Path) -> dict[str, float]:
     """Return FashionMetric's figures of the very masks that CocoMetric encoded."""
     metric = FashionMetric(str(path))
     metric.dataset_meta = {"classes": CLASSES}
-    for _, result in stock.results_kept:
+    for _, result in stock.kept:
         found = {key: torch.from_numpy(result[key]) for key in ("bboxes", "labels", "scores")}
         masks = [{**mask, "counts": mask["counts"].decode()} for mask in result["masks"]]
         sample = {"img_id": result["img_id"], "pred_instances": {**found, "masks": masks}}
         metric.process({}, [sample])
-    return metric.evaluate(len(stock.results_kept))
+    return metric.evaluate(len(stock.kept))
 
 
 def largest_difference(figures: dict[str, float]) -> float:
@@ -309,14 +314,12 @@ def main() -> None:
                 for name in sorted(ways, reverse=image_id % 2 == 0):
                     ways[name].take(photos, image_id, *made)
         stock, ours = ways["stock"], ways["ours"]
-        for way in ways.values():
-            way.metric.results_kept = list(way.metric.results)  # evaluate() drops them
         stock.figures(args.images)
         figures = ours.figures(args.images, Path(folder) / "evidence.npz")
         size_mib = (Path(folder) / "evidence.npz").stat().st_size / 2**20
-        same = largest_difference(on_codes_of(stock.metric, path))
+        same = largest_difference(on_codes_of(stock, path))
     apart = largest_difference(figures)
-    n_masks, n_other, n_pixels = flipped(stock.metric, ours.metric)
+    n_masks, n_other, n_pixels = flipped(stock, ours)
     peaks = {name: peak_mib(args, name) for name in ways}
     ratio = sum(stock.seconds.values()) / sum(ours.seconds.values())
     share = np.mean(areas) / (args.size[0] * args.size[1])

@@ -1,4 +1,4 @@
-"""Every `fashion data` command of the docs is one that the tool takes: names, options, values."""
+"""Every command of the docs is one that `fashion` takes: names, options, values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fashion_mmdet.commands import main
 from fashion_mmdet.commands.data import TOOLS
 
 REPO = Path(__file__).resolve().parent.parent
@@ -41,3 +42,24 @@ def test_docs_command_is_taken_by_its_tool(page: str, line: str) -> None:
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     parser.parse_args(words[n_name:])  # exits for what it does not know
+
+
+REPORTS = [
+    (page, line)
+    for page in ("README.md", "docs/evaluation.md")
+    for line in re.findall(
+        r"^fashion (?:compare|analyze) .+$", (REPO / page).read_text(encoding="utf-8"), re.MULTILINE
+    )
+]
+
+
+def test_report_commands_are_found() -> None:
+    assert {line.split()[1] for _, line in REPORTS} == {"compare", "analyze"}
+
+
+@pytest.mark.parametrize(("page", "line"), REPORTS)
+def test_report_command_of_the_docs_is_taken(
+    page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there are no runs, which is 1; wrong usage exits with 2
+    assert main(shlex.split(line, comments=True)[1:]) == 1

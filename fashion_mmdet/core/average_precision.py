@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+from pycocotools import mask as coco_mask
 
 from .errors import AnnotationError
 from .ground_truth import GroundTruth
 from .matching import MAX_DETECTIONS
 from .ontology import GARMENT_SUPERCATEGORIES, PART_SUPERCATEGORIES
-from .rle import area_px
 
 #: What overlap is taken of.
 IOU_TYPES = ("bbox", "segm", "boundary")
@@ -58,12 +58,14 @@ class AveragePrecision:
     Attributes:
         summary: figure of :data:`SUMMARY` or :data:`RECALLS` -> value in 0..1.
         of_label: label -> AP in 0..1, for the labels with ground truth.
+        of_label_50: label -> AP at an IoU of 0.5, likewise.
         of_group: super-category -> mean AP of its labels with ground truth.
         of_side: ``"garments"``, ``"parts"`` -> mean AP of their labels with ground truth.
     """
 
     summary: dict[str, float]
     of_label: dict[int, float]
+    of_label_50: dict[int, float]
     of_group: dict[str, float]
     of_side: dict[str, float]
 
@@ -76,7 +78,8 @@ def average_precision(
     Args:
         truth: from :func:`.read_ground_truth`, with masks unless ``iou_type`` is ``"bbox"``.
         detections: dictionaries with ``image_id``, ``label``, ``score``, ``bbox`` (xywh, pixels)
-            and, for masks, ``segmentation`` (a compressed code of the image's size).
+            and, for masks, ``segmentation`` (a compressed code of the image's size, made here: what
+            comes from a file must have been through :func:`.rle.to_rle`).
         iou_type: one of :data:`IOU_TYPES`.
 
     Raises:
@@ -84,11 +87,7 @@ def average_precision(
     """
     found = checked(truth, detections, iou_type)
     curves_TRKA, recall_TKAM = _evaluate(truth, found, iou_type)
-    of_label = {
-        label: value
-        for label in range(len(truth.classes))
-        if (value := _mean(curves_TRKA[:, :, label, 0])) is not None
-    }
+    of_label, of_label_50 = _by_label(curves_TRKA[..., 0]), _by_label(curves_TRKA[:1, ..., 0])
 
     def mean_of(labels: Iterable[int]) -> float | None:
         values = [of_label[label] for label in labels]
@@ -104,6 +103,7 @@ def average_precision(
     return AveragePrecision(
         summary=_summary(curves_TRKA) | _recalls(recall_TKAM),
         of_label=of_label,
+        of_label_50=of_label_50,
         of_group={name: value for name, value in of_group.items() if value is not None},
         of_side={name: value for name, value in of_side.items() if value is not None},
     )
@@ -135,7 +135,7 @@ def checked(
                     f"{tuple(rle['size'])}. Was the photo resized or turned (EXIF) after it was "
                     "annotated?"
                 )
-            entry["area"] = area_px(rle)
+            entry["area"] = int(coco_mask.area(rle))
         else:
             entry["area"] = detection["bbox"][2] * detection["bbox"][3]
         found.append(entry)
@@ -182,6 +182,11 @@ def _summary(curves_TRKA: np.ndarray) -> dict[str, float]:
         if value is not None:
             out[name] = value
     return out
+
+
+def _by_label(curves_TRK: np.ndarray) -> dict[int, float]:
+    means = ((label, _mean(curves_TRK[..., label])) for label in range(curves_TRK.shape[-1]))
+    return {label: value for label, value in means if value is not None}
 
 
 def _recalls(recall_TKAM: np.ndarray) -> dict[str, float]:

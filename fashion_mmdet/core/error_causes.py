@@ -87,7 +87,7 @@ class ErrorCauses:
         instance_D: (D,) int64, the instance concerned: the one found, mistaken for another class,
             badly placed on, found before, or overlapped best (both); -1 for bkg and void.
         iou_same_D: (D,) float64, best IoU with an instance of its class; crowds never count.
-        iou_any_D: (D,) float64, best IoU with any instance.
+        iou_other_D: (D,) float64, best IoU with an instance of another class.
         fate_G: (G,) int8, a :class:`Fate`.
         detection_G: (G,) int64, the detection that found it, or the best scored that covers it;
             -1 for none.
@@ -110,7 +110,7 @@ class ErrorCauses:
     cause_D: np.ndarray
     instance_D: np.ndarray
     iou_same_D: np.ndarray
-    iou_any_D: np.ndarray
+    iou_other_D: np.ndarray
     fate_G: np.ndarray
     detection_G: np.ndarray
     ap50: float
@@ -121,6 +121,11 @@ class ErrorCauses:
     cost_false_negatives: float
     counts_KC: np.ndarray
     counts_SC: np.ndarray
+
+    @property
+    def iou_any_D(self) -> np.ndarray:
+        """(D,) float64, best IoU with any instance."""
+        return np.maximum(self.iou_same_D, self.iou_other_D)
 
 
 def find_causes(
@@ -146,7 +151,7 @@ def find_causes(
     n_found = len(evidence.found)
     cause_D = np.full(n_found, Cause.VOID, dtype=np.int8)
     instance_D = np.full(n_found, -1, dtype=np.int64)
-    iou_same_D, iou_any_D = np.zeros(n_found), np.zeros(n_found)
+    iou_same_D, iou_other_D = np.zeros(n_found), np.zeros(n_found)
     fate_G = np.where(evidence.truth.is_crowd, Fate.CROWD, Fate.MISSED).astype(np.int8)
     detection_G = np.full(len(evidence.truth), -1, dtype=np.int64)
     for image in overlaps(evidence, kind):
@@ -156,7 +161,7 @@ def find_causes(
             image.crowd_G[~image.crowd_G],
         )  # fmt: skip
         iou_same_D[image.found_D] = (counted.iou_DG * counted.same_DG).max(axis=1, initial=0.0)
-        iou_any_D[image.found_D] = counted.iou_DG.max(axis=1, initial=0.0)
+        iou_other_D[image.found_D] = (counted.iou_DG * ~counted.same_DG).max(axis=1, initial=0.0)
         taken_D = _greedy(counted, foreground_iou)
         cause, concerned = _causes(counted, taken_D, foreground_iou, background_iou)
         cause[(taken_D < 0) & image.in_crowd(foreground_iou)] = Cause.VOID
@@ -168,7 +173,7 @@ def find_causes(
     ap50_K = sums.precisions(sums.right_D, sums.label_D, sums.kept_D, sums.n_K)
     counts_KC, counts_SC = _tables(evidence, cause_D, instance_D, fate_G)
     return ErrorCauses(
-        kind, foreground_iou, background_iou, cause_D, instance_D, iou_same_D, iou_any_D, fate_G,
+        kind, foreground_iou, background_iou, cause_D, instance_D, iou_same_D, iou_other_D, fate_G,
         detection_G, sums.ap50, ap50_K,
         counts={error: int(counts_KC[:, error].sum()) for error in ERRORS},
         cost={error: sums.cost_of(error) for error in ERRORS},
@@ -203,14 +208,13 @@ def _causes(
         return np.full(n_found, Cause.BKG, np.int8), np.full(n_found, -1, np.int64)
     same_DG = image.iou_DG * image.same_DG
     other_DG = image.iou_DG * ~image.same_DG
-    was_taken_G = np.isin(np.arange(image.truth_G.size), taken_D)
-    dupe_DG = same_DG * was_taken_G
     same_D, other_D, any_D = (iou.max(axis=1) for iou in (same_DG, other_DG, image.iou_DG))
     rules = [
         (taken_D >= 0, Cause.RIGHT, taken_D),
         ((background <= same_D) & (same_D <= foreground), Cause.LOC, same_DG.argmax(axis=1)),
         (other_D >= foreground, Cause.CLS, other_DG.argmax(axis=1)),
-        (dupe_DG.max(axis=1) >= least(foreground), Cause.DUPE, dupe_DG.argmax(axis=1)),
+        # What a detection overlaps so well and did not find, a better scored one had found.
+        (same_D >= least(foreground), Cause.DUPE, same_DG.argmax(axis=1)),
         (any_D <= background, Cause.BKG, np.full(n_found, -1)),
         (np.ones(n_found, bool), Cause.BOTH, image.iou_DG.argmax(axis=1)),
     ]

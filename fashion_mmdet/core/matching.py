@@ -11,7 +11,7 @@ The rules are those of ``COCOeval.evaluateImg`` and ``accumulate``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +32,7 @@ MAX_DETECTIONS = 100
 _LOW_A = np.array([low for low, _ in AREAS.values()])
 _HIGH_A = np.array([high for _, high in AREAS.values()])
 _BIT_T = (1 << np.arange(IOU_THRESHOLDS.size)).astype(np.uint16)
+_ALL_BITS = np.uint16((1 << IOU_THRESHOLDS.size) - 1)
 
 
 @dataclass(frozen=True)
@@ -84,63 +85,84 @@ def match(
         iou_type: ``"bbox"`` or ``"segm"``.
     """
     known = np.unique(np.fromiter(image_ids, dtype=np.int64))
-    position = {image_id: n for n, image_id in enumerate(known.tolist())}
-    truth_of = _grouped(instances, "category_id", position)
-    found_of = _grouped(detections, "label", position)
+    truth, found = list(instances), list(detections)
+    gt_image, gt_label = _places(truth, "category_id", known)
+    order = np.lexsort((gt_label, gt_image))
+    truth, gt_image, gt_label = [truth[i] for i in order], gt_image[order], gt_label[order]
+    det_image, det_label = _places(found, "label", known)
+    score = np.array([d["score"] for d in found], dtype=np.float64)
+    # Of equal scores the first stays first, as in COCO.
+    order = np.lexsort((-score, det_label, det_image))
+    rank = _ranks(det_image[order], det_label[order])
+    order, rank = order[rank < MAX_DETECTIONS], rank[rank < MAX_DETECTIONS]
+    found = [found[i] for i in order]
+    det_image, det_label, score = det_image[order], det_label[order], score[order]
+
+    crowd_G = np.array([bool(g["iscrowd"]) for g in truth], dtype=bool)
+    gt_void_GA = crowd_G[:, None] | _outside([g["area"] for g in truth])
+    hit_DA = np.zeros((len(found), len(AREAS)), dtype=np.uint16)
+    void_DA = np.zeros_like(hit_DA)
     key = "segmentation" if iou_type == "segm" else "bbox"
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES}
-    for image, label in sorted(truth_of.keys() | found_of.keys()):
-        truth, found = truth_of.get((image, label), []), found_of.get((image, label), [])
-        scores = np.array([d["score"] for d in found], dtype=np.float64)
-        # Of equal scores the first stays first, as in COCO.
-        order = np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
-        found = [found[i] for i in order]
-        crowd_G = np.array([bool(g["iscrowd"]) for g in truth], dtype=bool)
-        gt_void_GA = crowd_G[:, None] | _outside([g["area"] for g in truth])
-        hit_DAT, void_DAT = _match_one(
-            _ious(found, truth, key, crowd_G), crowd_G, gt_void_GA, len(found)
+    for of_det, of_gt in _met((det_image, det_label), (gt_image, gt_label)):
+        crowd = crowd_G[of_gt]
+        iou_DG = coco_mask.iou(
+            [d[key] for d in found[of_det]],
+            [g[key] for g in truth[of_gt]],
+            crowd.astype(np.uint8).tolist(),
         )
-        void_DAT |= ~hit_DAT & _outside([d["area"] for d in found])[:, :, None]
-        for name, values in (
-            ("det_image", np.full(len(found), image)),
-            ("det_label", np.full(len(found), label)),
-            ("det_rank", np.arange(len(found))),
-            ("det_score", scores[order]),
-            ("hit_DA", (hit_DAT * _BIT_T).sum(axis=-1)),
-            ("void_DA", (void_DAT * _BIT_T).sum(axis=-1)),
-            ("gt_image", np.full(len(truth), image)),
-            ("gt_label", np.full(len(truth), label)),
-            ("gt_void_GA", gt_void_GA),
-        ):
-            parts[name].append(values)
-    joined: dict[str, np.ndarray] = {
-        name: np.concatenate([np.zeros((0, *shape)), *parts[name]]).astype(dtype)
-        for name, (dtype, shape) in _DTYPES.items()
-    }
-    return Matches(known, **joined)
+        hit_DA[of_det], void_DA[of_det] = _match_one(iou_DG, crowd, gt_void_GA[of_gt])
+    outside_DA = _outside([d["area"] for d in found])
+    void_DA |= np.where(outside_DA, ~hit_DA & _ALL_BITS, 0).astype(np.uint16)
+    return Matches(
+        image_ids=known,
+        det_image=det_image.astype(np.int32),
+        det_label=det_label.astype(np.int16),
+        det_rank=rank.astype(np.int16),
+        det_score=score,
+        hit_DA=hit_DA,
+        void_DA=void_DA,
+        gt_image=gt_image.astype(np.int32),
+        gt_label=gt_label.astype(np.int16),
+        gt_void_GA=gt_void_GA,
+    )
 
 
-_N_AREAS = len(AREAS)
-_DTYPES: dict[str, tuple[type, tuple[int, ...]]] = {
-    "det_image": (np.int32, ()),
-    "det_label": (np.int16, ()),
-    "det_rank": (np.int16, ()),
-    "det_score": (np.float64, ()),
-    "hit_DA": (np.uint16, (_N_AREAS,)),
-    "void_DA": (np.uint16, (_N_AREAS,)),
-    "gt_image": (np.int32, ()),
-    "gt_label": (np.int16, ()),
-    "gt_void_GA": (np.bool_, (_N_AREAS,)),
-}
+def _places(
+    entries: Sequence[Mapping[str, Any]], label_key: str, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return position among the known images, and label, of each; both int64."""
+    position = {image_id: n for n, image_id in enumerate(known.tolist())}
+    image = np.array([position[e["image_id"]] for e in entries], dtype=np.int64)
+    return image, np.array([e[label_key] for e in entries], dtype=np.int64)
 
 
-def _grouped(
-    entries: Iterable[Mapping[str, Any]], label_key: str, position: Mapping[int, int]
-) -> dict[tuple[int, int], list[Mapping[str, Any]]]:
-    groups: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
-    for entry in entries:
-        groups.setdefault((position[entry["image_id"]], entry[label_key]), []).append(entry)
-    return groups
+def _starts(image: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return where an image and label begin, of entries sorted by both."""
+    is_new = (np.diff(image, prepend=-1) != 0) | (np.diff(label, prepend=-1) != 0)
+    return np.flatnonzero(is_new)
+
+
+def _ranks(image: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return each entry's place in its image and label, from 0, of entries sorted by both."""
+    starts = _starts(image, label)
+    sizes = np.diff(starts, append=image.size)
+    return np.arange(image.size) - np.repeat(starts, sizes)
+
+
+def _met(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+) -> Iterator[tuple[slice, slice]]:
+    """Yield where each image and label that both have lies in either, both sorted by them."""
+    slices_of: list[dict[tuple[int, int], slice]] = []
+    for image, label in (first, second):
+        starts = _starts(image, label)
+        ends = starts + np.diff(starts, append=image.size)
+        rows = (image[starts], label[starts], starts, ends)
+        each = zip(*(row.tolist() for row in rows), strict=True)
+        slices_of.append({(i, k): slice(start, end) for i, k, start, end in each})
+    for key, of_first in slices_of[0].items():
+        if key in slices_of[1]:
+            yield of_first, slices_of[1][key]
 
 
 def _outside(areas_px: Sequence[float]) -> np.ndarray:
@@ -149,35 +171,28 @@ def _outside(areas_px: Sequence[float]) -> np.ndarray:
     return (areas < _LOW_A) | (areas > _HIGH_A)
 
 
-def _ious(
-    found: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]], key: str, crowd_G: Any
-) -> np.ndarray:
-    """Return the (D, G) overlaps; with a crowd, the share of the detection that lies in it."""
-    if not found or not truth:
-        return np.zeros((len(found), len(truth)))
-    return coco_mask.iou(
-        [d[key] for d in found], [g[key] for g in truth], crowd_G.astype(np.uint8).tolist()
-    )
-
-
 def _match_one(
-    iou_DG: np.ndarray, crowd_G: np.ndarray, gt_void_GA: np.ndarray, n_found: int
+    iou_DG: np.ndarray, crowd_G: np.ndarray, gt_void_GA: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Match one label of one image at all thresholds and size ranges at once.
 
     The best free instance wins; one that counts goes before one that does not, however well that
     fits; of equals the last. A crowd is never used up.
 
+    Args:
+        iou_DG: overlaps of D detections in falling score with G instances; with a crowd, the
+            share of the detection that lies in it.
+        crowd_G: (G,) bool.
+        gt_void_GA: (G, A) bool, see :class:`Matches`.
+
     Returns:
-        (D, A, T) bool twice: met an instance; met one that does not count.
+        (D, A) uint16 twice, bits by threshold: met an instance; met one that does not count.
     """
-    n_instances = crowd_G.size
-    hit_DAT = np.zeros((n_found, _N_AREAS, IOU_THRESHOLDS.size), dtype=bool)
+    n_found, n_instances = iou_DG.shape
+    hit_DAT = np.zeros((n_found, len(AREAS), IOU_THRESHOLDS.size), dtype=bool)
     void_DAT = np.zeros_like(hit_DAT)
-    if not n_instances:
-        return hit_DAT, void_DAT
     least_T = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)  # as COCO: an IoU of 1 is enough for all
-    free_ATG = np.ones((_N_AREAS, IOU_THRESHOLDS.size, n_instances), dtype=bool)
+    free_ATG = np.ones((len(AREAS), IOU_THRESHOLDS.size, n_instances), dtype=bool)
     void_ATG = np.broadcast_to(gt_void_GA.T[:, None, :], free_ATG.shape)
     for d in np.flatnonzero(iou_DG.max(axis=1) >= least_T[0]):
         fits_ATG = (free_ATG | crowd_G) & (iou_DG[d] >= least_T[:, None])
@@ -190,4 +205,4 @@ def _match_one(
         hit_DAT[d, a, t] = True
         void_DAT[d, a, t] = gt_void_GA[g, a]
         free_ATG[a, t, g] = False
-    return hit_DAT, void_DAT
+    return (hit_DAT * _BIT_T).sum(axis=-1), (void_DAT * _BIT_T).sum(axis=-1)

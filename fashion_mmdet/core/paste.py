@@ -33,7 +33,8 @@ def paste_mask(
     """Return the compressed COCO code of a mask.
 
     Args:
-        grid_HW: (M, N) float32, probabilities over the box.
+        grid_HW: (M, N) float32, probabilities over the box. One that is not a number makes the
+            mask empty.
         box_xyxy: (4,) float32, in pixels of the image; it may reach over the edge.
         height_px: height of the image.
         width_px: width of the image.

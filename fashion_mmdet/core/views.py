@@ -8,9 +8,11 @@ with results on iMaterialist 2019 and Fashionpedia, which have no shoe types.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from .ground_truth import GroundTruth
 from .ontology import SHOE_TYPES
@@ -23,27 +25,43 @@ def has_view_46(classes: Sequence[str]) -> bool:
     return _SHOE in classes and any(name in classes for name in SHOE_TYPES)
 
 
-def view_46(
-    truth: GroundTruth, detections: Sequence[Mapping[str, Any]]
+def shoes_as_one(
+    truth: GroundTruth, detections: Iterable[Mapping[str, Any]]
 ) -> tuple[GroundTruth, list[dict[str, Any]]]:
-    """Return truth and detections with every shoe type taken for ``shoe``.
+    """Return truth and detections of shoes alone, every type taken for ``shoe``.
 
-    The labels of the types stay, without instances and detections, so that labels mean the same
-    in both views. Nothing given is changed.
+    That is all in which the two views differ. Labels keep their meaning; nothing given is changed.
 
     Args:
         truth: in whose classes :func:`has_view_46` holds.
         detections: dictionaries with a ``label``.
     """
-    shoe = truth.classes.index(_SHOE)
-    types = {truth.classes.index(name) for name in SHOE_TYPES if name in truth.classes}
+    shoe, labels = _shoe_labels(truth.classes)
+    instances = [
+        {**a, "category_id": shoe} for a in truth.annotations if a["category_id"] in labels
+    ]
+    counts = Counter({shoe: sum(truth.count_of[label] for label in labels)})
+    found = [{**d, "label": shoe} for d in detections if d["label"] in labels]
+    return replace(truth, annotations=instances, count_of=+counts), found
 
-    def seen(label: int) -> int:
-        return shoe if label in types else label
 
-    instances = [{**a, "category_id": seen(a["category_id"])} for a in truth.annotations]
-    counts: Counter[int] = Counter()
-    for label, count in truth.count_of.items():
-        counts[seen(label)] += count
-    found = [{**d, "label": seen(d["label"])} for d in detections]
-    return replace(truth, annotations=instances, count_of=counts), found
+def mean_46(
+    classes: Sequence[str], in_49: Mapping[int, float], of_shoes: Mapping[int, float]
+) -> float | None:
+    """Return the mean over the classes of the 46-class view; None where there is nothing in it.
+
+    Args:
+        classes: in which :func:`has_view_46` holds.
+        in_49: label -> figure, of all labels apart.
+        of_shoes: the same of :func:`shoes_as_one`.
+    """
+    _, labels = _shoe_labels(classes)
+    values = [value for label, value in in_49.items() if label not in labels]
+    values += of_shoes.values()
+    return float(np.mean(values)) if values else None
+
+
+def _shoe_labels(classes: Sequence[str]) -> tuple[int, set[int]]:
+    """Return the label of ``shoe``, and those of it and its types."""
+    shoe = classes.index(_SHOE)
+    return shoe, {shoe} | {classes.index(name) for name in SHOE_TYPES if name in classes}

@@ -31,7 +31,7 @@ from fashion_mmdet.core.image_scores import IMAT2019_LOCAL, imat2019_scores, mat
 from fashion_mmdet.core.matching import match
 from fashion_mmdet.core.rle import encode_mask
 from fashion_mmdet.core.shapes import to_shapes
-from fashion_mmdet.core.views import has_view_46, view_46
+from fashion_mmdet.core.views import has_view_46, mean_46, shoes_as_one
 
 _DEFAULT = ("bbox", "segm")
 #: Figures of the 46-class view.
@@ -142,15 +142,14 @@ class FashionMetric(BaseMetric):
         out: dict[str, float] = {}
         self._found, self._photos = {}, _folder(truth, results)
         for kind in self.metrics:
-            found = self._found[kind] = list(_detections(results, kind))
+            found = self._found[kind] = checked(truth, _detections(results, kind), kind)
             ap = measured[kind] = average_precision(truth, found, kind)
             out.update({f"{kind}_{name}": value for name, value in ap.summary.items()})
             out.update({f"{kind}_AP/{truth.classes[i]}": v for i, v in ap.of_label.items()})
             out.update({f"{kind}_AP_super/{name}": v for name, v in ap.of_group.items()})
             out.update({f"{kind}_AP_side/{name}": v for name, v in ap.of_side.items()})
             if has_view_46(truth.classes):
-                as_46 = average_precision(*view_46(truth, found), kind).summary
-                out.update({f"{kind}_46_classes_{n}": as_46[n] for n in _IN_46 if n in as_46})
+                out.update(_in_46(truth, found, kind, ap))
         if "segm" in self._found:
             out.update(_by_image(truth, self._found["segm"]))
         _log(_table(truth, measured, out))
@@ -164,9 +163,9 @@ class FashionMetric(BaseMetric):
         truth, kinds = self._truth, [kind for kind in ("bbox", "segm") if kind in self._found]
         if truth is None or not kinds:
             return None
-        found = {kind: checked(truth, self._found[kind], kind) for kind in kinds}
         matches = {
-            kind: match(truth.size_hw_of, truth.annotations, found[kind], kind) for kind in kinds
+            kind: match(truth.size_hw_of, truth.annotations, self._found[kind], kind)
+            for kind in kinds
         }
         image_ids = sorted(truth.size_hw_of)
         position = {image_id: n for n, image_id in enumerate(image_ids)}
@@ -180,9 +179,25 @@ class FashionMetric(BaseMetric):
             size_hw=np.array([truth.size_hw_of[i] for i in image_ids], dtype=np.int64),
             truth=to_shapes(truth.annotations, position, "category_id"),
             # Masks last: their codes, and their scores where those are others.
-            found=to_shapes(found[kinds[-1]], position, "label"),
+            found=to_shapes(self._found[kinds[-1]], position, "label"),
             matches=matches,
         )
+
+
+def _in_46(
+    truth: GroundTruth, found: list[dict[str, Any]], kind: str, in_49: AveragePrecision
+) -> dict[str, float]:
+    """Return the figures of the 46-class view, see :mod:`.core.views`."""
+    shoes = average_precision(*shoes_as_one(truth, found), kind)
+    figures = zip(
+        _IN_46,
+        (
+            mean_46(truth.classes, in_49.of_label, shoes.of_label),
+            mean_46(truth.classes, in_49.of_label_50, shoes.of_label_50),
+        ),
+        strict=True,
+    )
+    return {f"{kind}_46_classes_{name}": value for name, value in figures if value is not None}
 
 
 def _by_image(truth: GroundTruth, found: list[dict[str, Any]]) -> dict[str, float]:

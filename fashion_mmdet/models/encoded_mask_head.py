@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,41 @@ class EncodedMask(dict):
         return decode(dict(self)).astype(dtype or np.uint8, copy=False)
 
 
+class EncodedMasks(Sequence[EncodedMask]):
+    """The masks of one image.
+
+    A list would not do: what writes mmdet's results (``mim test --out``) asks for ``numpy()``, and
+    mmengine makes plain dictionaries of those in a list before.
+    """
+
+    def __init__(self, masks: Iterable[EncodedMask]) -> None:
+        self._masks = list(masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, key: Any) -> Any:
+        found = self._masks[key]
+        return EncodedMasks(found) if isinstance(key, slice) else found
+
+    @staticmethod
+    def cat(parts: Iterable[EncodedMasks]) -> EncodedMasks:
+        """Join masks, as ``InstanceData`` does where it is indexed."""
+        return EncodedMasks(mask for part in parts for mask in part)
+
+    def numpy(self) -> EncodedMasks:
+        """Return itself: each mask is taken for an array."""
+        return self
+
+
 @MODELS.register_module()
 class EncodedMaskHead(FCNMaskHead):
     """``FCNMaskHead`` with the same weights and losses, and another end.
 
-    ``pred_instances.masks`` is a list of :class:`EncodedMask` of the photo's size instead of a
-    (N, H, W) bitmap, made one by one within their boxes: memory is that of one box, and what
-    scores, draws or writes masks encodes nothing again. On an image without detections it stays
-    mmdet's empty tensor.
+    ``pred_instances.masks`` are :class:`EncodedMasks` of the photo's size instead of a (N, H, W)
+    bitmap, made one by one within their boxes: memory is that of one box, and what scores, draws
+    or writes masks encodes nothing again. On an image without detections it stays mmdet's empty
+    tensor.
 
     Detections that COCO does not count, beyond the best 100 of an image and class, go before their
     masks are made. (Models here give 100 an image and never have them.)
@@ -88,18 +116,16 @@ class EncodedMaskHead(FCNMaskHead):
         else:
             width_px = int(np.round(width_px * scale[0, 0].item()))
             height_px = int(np.round(height_px * scale[0, 1].item()))
-        # In augmented tests they have been activated before, and are an array.
-        grids = bboxes.new_tensor(mask_preds) if activate_map else mask_preds
-        number = torch.arange(len(grids), device=grids.device)
-        of_label = grids[:, 0] if self.class_agnostic else grids[number, labels]
-        if not activate_map:
+        number = torch.arange(len(mask_preds), device=mask_preds.device)
+        of_label = mask_preds[:, 0] if self.class_agnostic else mask_preds[number, labels]
+        if not activate_map:  # in augmented tests they have been activated before
             of_label = of_label.sigmoid()
         grids_NHW = of_label.float().cpu().numpy()
         boxes_xyxy = bboxes.float().cpu().numpy()
-        return [
+        return EncodedMasks(
             EncodedMask(paste_mask(grid, box, height_px, width_px, threshold))
             for grid, box in zip(grids_NHW, boxes_xyxy, strict=True)
-        ]
+        )
 
 
 def _counted(results: InstanceData) -> torch.Tensor:

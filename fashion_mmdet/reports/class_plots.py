@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -23,6 +24,8 @@ from fashion_mmdet.reports.page import Plot
 _ROW_IN = 0.255
 _CELL_IN = 0.265
 _LEAST_SHARE = 0.1  # counts of smaller shares would be noise to the eye
+_LIGHT_MAP = ("#f4f6f9", "#a9cbea", "#3a86c8", "#0b3f78")
+_DARK_MAP = ("#1d2129", "#21507f", "#4495e0", "#d6ebff")
 BACKGROUND, MISSED = "background", "missed"
 
 
@@ -82,10 +85,11 @@ def _dots(
         marks = looks_of(names, names, theme)
         places = np.arange(len(rows))
         low, high = np.fmin.reduce(ap_RN, axis=1), np.fmax.reduce(ap_RN, axis=1)
-        axes.hlines(places, low, high, color=theme.line, linewidth=4, capstyle="round")
+        axes.hlines(places, low, high, color=theme.line, linewidth=3)
         for n, mark in enumerate(marks):
             axes.scatter(ap_RN[:, n], places, s=34, marker=mark.marker, color=mark.colour,
-                         alpha=0.9, linewidths=0.7, edgecolors=theme.ground, zorder=3)  # fmt: skip
+                         alpha=0.9, linewidths=0.7, edgecolors=theme.ground, zorder=3,
+                         clip_on=False)  # fmt: skip
         name_rows(axes, rows)
         percent_axis(axes, "x", 0.0, float(np.nanmax(ap_RN)))
         axes.set_xlabel("AP (%)")
@@ -140,7 +144,10 @@ def confusion_plot(
             return made
         side_in = max(4.0, 2.4 + _CELL_IN * len(order))
         made, (axes,) = figure(side_in + 1.0, side_in)
-        drawn = axes.imshow(share, cmap=theme.map_name, vmin=0, vmax=1)
+        # From the colour of the page: cells without anything are to recede.
+        colours = LinearSegmentedColormap.from_list("shares", _DARK_MAP if theme.is_dark
+                                                    else _LIGHT_MAP)  # fmt: skip
+        drawn = axes.imshow(share, cmap=colours, vmin=0, vmax=1)
         labels = [short(names[i]) for i in shown]
         of_row = [f"{name}  {count:,.0f}" for name, count in
                   zip([*labels, BACKGROUND], of_rows, strict=True)]  # fmt: skip
@@ -166,8 +173,7 @@ def confusion_plot(
 def _write_counts(axes: Axes, share: np.ndarray, cells: np.ndarray, theme: Theme) -> None:
     for row, column in zip(*np.nonzero(share >= _LEAST_SHARE), strict=True):
         count = cells[row, column]
-        # Both maps end far from where they begin: the one is white at 0, the other yellow at 1.
-        dark_ink = share[row, column] > 0.6 if theme.is_dark else share[row, column] < 0.55
+        dark_ink = share[row, column] > 0.6 if theme.is_dark else share[row, column] < 0.5
         text = f"{count:.0f}" if count < 10_000 else f"{count / 1000:.0f}k"
         axes.text(column, row, text, ha="center", va="center", fontsize=6.6,
                   color="#16191f" if dark_ink else "#ffffff")  # fmt: skip

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from datasets_tools.stats.style import Theme, figure
 from fashion_mmdet.core.run_record import RunRecord
 from fashion_mmdet.reports.looks import (
+    apart,
     finite,
     legend,
     looks_of,
@@ -43,6 +44,7 @@ def learning_curves(runs: Sequence[Run]) -> Plot:
 
     def draw(theme: Theme) -> Figure:
         made, (left, right) = figure(9.4, 4.1, 2)
+        apart(made)
         marks = looks_of(names, names, theme)
         left.set_title("validation AP (%)")
         right.set_title("training loss")
@@ -76,7 +78,7 @@ def learning_curves(runs: Sequence[Run]) -> Plot:
         if any(map(len, losses)):
             # The first steps of a head that knows nothing would flatten the rest.
             shown = np.concatenate([_smoothed(points[:, 1]) for points in losses if len(points)])
-            right.set_ylim(0, float(np.quantile(shown, 0.99)) * 1.12 or 1.0)
+            right.set_ylim(0, float(np.quantile(shown, 0.96)) * 1.12 or 1.0)
         legend(made, names, marks)
         return made
 

@@ -18,7 +18,7 @@ from datasets_tools.stats.style import DARK, LIGHT, Theme, use
 
 _DPI = 150
 _MOST_PX = 4000  # a longer side is drawn in less detail
-_WIDTH_CHARACTERS = 150  # of the names above a plot, in one line
+_LETTER_IN, _MARK_IN = 0.087, 0.66  # of a legend: a letter, and what is before and after a name
 _RUN_NAME_LENGTH = 36
 
 # Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), told apart with any colour vision;
@@ -88,21 +88,50 @@ def run_name(name: str, length: int = _RUN_NAME_LENGTH) -> str:
     return f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
 
 
-def legend(figure: Figure, names: Sequence[str], marks: Sequence[Look], **line: Any) -> None:
-    """Name runs above a figure, in as many columns as there is room for."""
+def legend(
+    figure: Figure,
+    names: Sequence[str],
+    marks: Sequence[Look],
+    ends: Sequence[str] = (),
+    **line: Any,
+) -> None:
+    """Name runs above a figure, in as many columns as there is room for.
+
+    Args:
+        figure: with constrained layout.
+        names: the runs.
+        marks: the look of each.
+        ends: what to write after each name.
+        **line: as for matplotlib's ``Line2D``.
+    """
     if not names:
         return
-    labels = [run_name(name) for name in names]
+    labels = [run_name(name) + end for name, end in zip(names, ends or [""] * len(names),
+                                                        strict=True)]  # fmt: skip
     handles = [
         Line2D([], [], color=m.colour, linestyle=m.dashes, marker=m.marker, markersize=5, **line)
         for m in marks
     ]
-    room = _WIDTH_CHARACTERS * figure.get_figwidth() / 9.4
-    columns = int(min(len(names), max(1, room // (max(map(len, labels)) + 8))))
     figure.legend(
-        handles, labels, loc="outside upper left", ncols=columns, handlelength=2.2,
-        columnspacing=1.8, borderaxespad=0.2,
+        handles, labels, loc="outside upper left", ncols=_columns(labels, figure.get_figwidth()),
+        handlelength=2.2, columnspacing=1.8, borderaxespad=0.2,
     )  # fmt: skip
+
+
+def _columns(labels: Sequence[str], width_in: float) -> int:
+    """Return in how many columns names fit, filled one after another as matplotlib does."""
+    lengths = [len(label) for label in labels]
+    for columns in range(len(labels), 1, -1):
+        parts = np.array_split(lengths, columns)
+        if sum(_LETTER_IN * part.max() + _MARK_IN for part in parts) <= width_in:
+            return columns
+    return 1
+
+
+def apart(figure: Figure) -> None:
+    """Keep the numbers of two axes side by side from touching."""
+    engine: Any = figure.get_layout_engine()
+    engine.set(wspace=0.06)
 
 
 def say(axes: Axes, text: str, theme: Theme) -> None:

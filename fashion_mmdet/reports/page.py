@@ -19,7 +19,7 @@ from PIL import Image
 _SKELETON = Path(__file__).with_name("page.html")
 _PARTS = ("{{csp}}", "{{title}}", "{{body}}")
 # Pictures of photos side by side need broader places in the grid than cuts do.
-_BROAD = 1.35
+_BROAD = 1.15
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,11 @@ def _grid(pictures: Pictures) -> str:
 
 
 def _image(content: bytes, kind: str, text: str) -> str:
-    # Width and height are stated lest the page jumps while it is decoded.
+    # Width and height are stated lest the page jumps while it loads.
     width, height = _size_wh(content)
     return (
         f'<img src="{_data_uri(content, kind)}" alt="{_esc(text)}" '
-        f'width="{width}" height="{height}" decoding="async">'
+        f'width="{width}" height="{height}">'
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from datasets_tools.stats.style import Theme, figure, name_rows
 from fashion_mmdet.core.curves import RECALL_STEPS, precision_curves
@@ -21,6 +21,7 @@ from fashion_mmdet.core.matching import IOU_THRESHOLDS
 from fashion_mmdet.reports.class_plots import ap_by_class, ap_by_group, confusion_plot
 from fashion_mmdet.reports.learning import learning_curves
 from fashion_mmdet.reports.looks import (
+    apart,
     finite,
     legend,
     looks_of,
@@ -58,6 +59,7 @@ def pr_curves(runs: Sequence[Run]) -> Plot:
 
     def draw(theme: Theme) -> Figure:
         made, axes_of = figure(9.4, 4.4, 2, sharey=True)
+        apart(made)
         marks = looks_of(names, names, theme)
         for axes, threshold in zip(axes_of, (0.5, 0.75), strict=True):
             t = int(np.argmin(abs(IOU_THRESHOLDS - threshold)))
@@ -111,10 +113,12 @@ def size_bins(
             return made
         marks = looks_of(names, names, theme)
         step = 0.82 / len(names)
+        # Bars have no dashes: from the eighth run on they are pale.
+        marks = [replace(m, marker="s", colour=m.colour if m.dashes == "-" else m.colour + "80")
+                 for m in marks]  # fmt: skip
         for n, mark in enumerate(marks):
             places = np.arange(len(_SIZES)) + (n - (len(names) - 1) / 2) * step
-            axes.bar(places, ap_NS[n], width=min(step * 0.9, 0.3), color=mark.colour,
-                     alpha=0.55 if mark.dashes != "-" else 1)  # fmt: skip
+            axes.bar(places, ap_NS[n], width=min(step * 0.9, 0.3), color=mark.colour)
             for place, value in zip(places, ap_NS[n], strict=True):
                 if np.isfinite(value) and len(names) <= 8:
                     axes.annotate(f"{100 * value:.1f}", (place, value), (0, 2), ha="center",
@@ -125,7 +129,7 @@ def size_bins(
         percent_axis(axes, "y", 0.0, float(np.nanmax(ap_NS)))
         axes.set_ylabel("AP (%)")
         quiet_y(axes, theme)
-        legend(made, names, [replace(mark, marker="s") for mark in marks], linewidth=0)
+        legend(made, names, marks, linewidth=0)
         return made
 
     return Plot(title, text, *render_both(draw))
@@ -152,6 +156,7 @@ def calibration_plot(
 
     def draw(theme: Theme) -> Figure:
         made, (left, right) = figure(9.4, 4.4, 2)
+        apart(made)
         marks = looks_of(list(curves), names, theme)
         n_drawn = 0
         for (score, precision, count), mark in zip(curves.values(), marks, strict=True):
@@ -176,14 +181,16 @@ def calibration_plot(
         percent_axis(right, "x", 0.0, 1.0)
         right.set_yscale("log")
         right.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
+        low, high = right.get_ylim()
+        right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
         right.yaxis.set_minor_locator(NullLocator())
         for axes, title in ((left, "precision (%)"), (right, "detections (log scale)")):
             axes.set_title(title)
             axes.set_xlabel("score (%)")
             quiet_y(axes, theme)
         left.set_aspect("equal")
-        labels = [f"{run_name(name)}  ECE {100 * finite(ece.get(name)):.1f} %" for name in curves]
-        legend(made, labels, marks)
+        ends = [f"  ECE {100 * finite(ece.get(name)):.1f} %" for name in curves]
+        legend(made, list(curves), marks, ends)
         return made
 
     return Plot("Calibration", text, *render_both(draw))

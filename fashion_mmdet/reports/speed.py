@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from datasets_tools.stats.style import Theme, figure
 from fashion_mmdet.reports.looks import (
     finite,
+    legend,
     looks_of,
     percent_axis,
     quiet_y,
@@ -21,7 +23,8 @@ from fashion_mmdet.reports.looks import (
 )
 from fashion_mmdet.reports.page import Plot
 
-_LABEL_PT, _LETTER_PT = 8.5, 4.9  # a line of text and, on average, a letter of it
+_MOST_NAMED = 6  # of more points those on the front alone have their name beside them
+_LABEL_PT, _LETTER_PT, _STEP_PT = 8.5, 5.3, 11.0  # of type, of a letter of it, of a line
 
 
 def speed_against_ap(
@@ -69,7 +72,11 @@ def speed_against_ap(
         percent_axis(axes, "y", float(low.min()), float(high.max()))
         axes.set_ylabel("AP (%)")
         quiet_y(axes, theme)
-        _name_points(axes, speeds, ap, [run_name(p[0]) for p in there], theme)
+        shown = [run_name(p[0]) for p in there]
+        if len(there) > _MOST_NAMED:
+            legend(made, [p[0] for p in there], marks, linewidth=0)
+            shown = [name if i in best else "" for i, name in enumerate(shown)]
+        _name_points(axes, speeds, ap, shown, theme)
         return made
 
     return Plot("Speed against AP", text, *render_both(draw))
@@ -100,34 +107,44 @@ def _speed_axis(axes: Axes, speeds: np.ndarray) -> None:
     else:
         span = max(high - low, 0.2 * high)
         axes.set_xlim(max(0.0, low - 0.12 * span), high + 0.3 * span)
-        axes.xaxis.set_major_locator(MaxNLocator(7))
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.6g}"))
 
 
 def _name_points(
     axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], theme: Theme
 ) -> None:
-    """Write each name beside its point, where it covers no other name and no other point."""
+    """Write each name beside its point, where it covers no other name and no other point.
+
+    An empty name is not written.
+    """
     axes.figure.canvas.draw()  # lays the axes out: only now is it known where points lie
     spots = axes.transData.transform(np.column_stack([x, y])) * 72 / axes.figure.dpi
     frame = axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted())
     left, right = frame.x0 * 72, frame.x1 * 72
-    taken = [(px - 5, py - 5, px + 5, py + 5) for px, py in spots]
+    taken: list[tuple[float, ...]] = [(px - 5, py - 5, px + 5, py + 5) for px, py in spots]
+    halo = withStroke(linewidth=3, foreground=theme.ground)
     for n in np.argsort(-y):
+        if not names[n]:
+            continue
         (px, py), width = spots[n], _LETTER_PT * len(names[n])
-        tries = [(9.0, -4.2 + 11.0 * k) for k in (0, 1, -1, 2, -2)]
-        tries += [(-9.0 - width, -4.2 + 11.0 * k) for k in (0, 1, -1, 2, -2)]
-        chosen, box = tries[0], None
-        for dx, dy in tries:
-            box = (px + dx, py + dy, px + dx + width, py + dy + _LABEL_PT)
-            others = taken[:n] + taken[n + 1 :]
-            if left <= box[0] and box[2] <= right and not any(_meet(box, o) for o in others):
-                chosen = (dx, dy)
-                break
-        taken.append((px + chosen[0], py + chosen[1],
-                      px + chosen[0] + width, py + chosen[1] + _LABEL_PT))  # fmt: skip
+        others = taken[:n] + taken[n + 1 :]
+
+        def box(dx: float, dy: float, px=px, py=py, width=width) -> tuple[float, ...]:
+            return px + dx, py + dy - 2.5, px + dx + width, py + dy + _LABEL_PT
+
+        rises = [-3.0 + _STEP_PT * k for k in (0.6, 0, -0.6, 1.6, -1.6, 2.6, -2.6, 3.6, -3.6)]
+        tries = [(8.0, dy) for dy in rises] + [(-8.0 - width, dy) for dy in rises]
+        fits = (
+            t for t in tries
+            if left <= box(*t)[0] and box(*t)[2] <= right
+            and not any(_meet(box(*t), other) for other in others)
+        )  # fmt: skip
+        chosen = next(fits, tries[0])
+        taken.append(box(*chosen))
         axes.annotate(names[n], (x[n], y[n]), chosen, textcoords="offset points",
-                      fontsize=_LABEL_PT, color=theme.ink, zorder=4)  # fmt: skip
+                      fontsize=_LABEL_PT, color=theme.ink, zorder=4,
+                      path_effects=[halo])  # fmt: skip
 
 
 def _meet(a: Sequence[float], b: Sequence[float]) -> bool:

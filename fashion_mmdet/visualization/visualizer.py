@@ -10,7 +10,7 @@ import mmcv
 import numpy as np
 import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from mmdet.visualization import DetLocalVisualizer
+from mmdet.visualization import DetLocalVisualizer, get_palette
 from mmengine.dist import master_only
 from mmengine.registry import VISUALIZERS
 from PIL import Image, ImageDraw, ImageFont
@@ -110,6 +110,8 @@ class FashionVisualizer(DetLocalVisualizer):
         palette = self.dataset_meta.get("palette")
         panel = self._fit(image)
         labels = [int(v) for v in instances.labels]
+        if isinstance(palette, str):  # "random" or a dataset's name, as mmdet's inferencer gives
+            palette = get_palette(palette, len(classes) if classes else max(labels, default=0) + 1)
         colours = [tuple(palette[v]) if palette else (255, 64, 64) for v in labels]
         names = [classes[v] if classes else str(v) for v in labels]
         if "scores" in instances:

@@ -15,7 +15,9 @@ from fashion_mmdet.core.errors import FashionError
 
 
 def test_commands_are_these() -> None:
-    assert list(COMMANDS) == ["env", "demo", "data", "train", "test", "show"]
+    assert list(COMMANDS) == [
+        "env", "demo", "data", "train", "test", "compare", "analyze", "show"
+    ]  # fmt: skip
 
 
 def test_data_tools_are_these() -> None:
@@ -30,6 +32,7 @@ def test_data_tools_are_these() -> None:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["data", "convert", "--help"],
+                                   ["compare", "--help"], ["analyze", "--help"],
                                    *[[*f"data {tool}".split(), "--help"] for tool in TOOLS]])
 def test_help_is_printed(words: list[str], capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -38,7 +41,8 @@ def test_help_is_printed(words: list[str], capsys: pytest.CaptureFixture) -> Non
     assert "usage: fashion" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [[], ["trian"], ["data"], ["data", "convert"],
+@pytest.mark.parametrize("words", [[], ["trian"], ["compare"], ["analyze"], ["data"],
+                                   ["data", "convert"],
                                    ["data", "convert", "modanet"], ["data", "split"]])
 def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:

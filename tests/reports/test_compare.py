@@ -243,6 +243,7 @@ def test_results_name_the_set_and_the_command(place: Path) -> None:
     assert "Seeds of one recipe, 1 pair(s): not distinguishable." in text
 
 
+@pytest.mark.slow
 def test_command_writes_its_report_and_overwrites_none(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +281,7 @@ def test_command_says_what_is_wrong(
     assert got == code and said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_comparing_needs_no_torch(place: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from fashion_mmdet.commands import main; "
