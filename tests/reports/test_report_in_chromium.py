@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fashion_mmdet.commands import main
 from fashion_mmdet.reports import plots
 from fashion_mmdet.reports.page import Picture, Pictures, Table, render
 
@@ -169,3 +170,24 @@ def test_report_in_chromium_fits_a_phone(driven):
         "--window-size=500,900",
     )
     assert said == [True, True]
+
+
+@pytest.mark.parametrize("command", ["compare", "analyze"])
+def test_report_of_a_command_in_chromium_shows_its_plots_and_photos(
+    command, opened, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from made_runs import make_run, make_truth
+
+    truth = make_truth(tmp_path / "a set")
+    runs = [make_run(tmp_path / "one", truth, 0.5), make_run(tmp_path / "two", truth, 0.8, lr=1)]
+    words = [str(run) for run in runs[: 1 if command == "analyze" else 2]]
+    assert main([command, *words, "--out", str(tmp_path / "out")]) == 0
+    page = tmp_path / "out" / "report.html"
+    dom = opened(page)
+    said = reported(dom)
+    n_plots = dom.count('<figure class="plot"')
+    n_photos = dom.count('src="data:image/jpeg')
+    assert n_plots >= 4 and n_photos >= 6 and said["broken"] == "0"
+    assert int(said["images"]) >= n_plots + n_photos - 1, "the enlarged one is empty at first"
+    assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:|#)""", dom)
