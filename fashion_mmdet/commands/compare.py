@@ -40,7 +40,9 @@ def main(argv: Sequence[str]) -> int:
                         help="put the table between the markers of this file")  # fmt: skip
     parser.add_argument("--check", action="store_true",
                         help="write nothing, fail where the table of --update is stale")
-    parser.add_argument("--force", action="store_true", help="overwrite a report in --out")
+    parser.add_argument("--keep", metavar="DIR",
+                        help="write each run's record, small enough for a repository, to DIR/RUN")
+    parser.add_argument("--force", action="store_true", help="overwrite in --out and --keep")
     args = parser.parse_args(argv)
     if args.check and not args.update:
         parser.error("--check needs --update FILE.md, the file whose table is checked")
@@ -51,10 +53,12 @@ def main(argv: Sequence[str]) -> int:
         raise FashionError(f"--images: a folder of photos expected, found none at {args.images}.")
 
     from fashion_mmdet.reports import compare as reports
-    from fashion_mmdet.reports import marked
+    from fashion_mmdet.reports import keep, marked
     from fashion_mmdet.reports.runs import read_runs
 
     runs = read_runs(args.work_dirs, args.split)
+    if args.keep:
+        keep.require_new(args.keep, runs, args.force)
     found = reports.compare(
         runs, other_train_data=args.train_data_may_differ, n_draws=args.draws, seed=args.seed
     )
@@ -63,6 +67,9 @@ def main(argv: Sequence[str]) -> int:
         _print(found)
     if out is not None and not args.check:
         for path in reports.write_report(out, found, command, args.images):
+            print(path)
+    if args.keep and not args.check:
+        for path in keep.keep(args.keep, runs):
             print(path)
     if args.update:
         text = reports.results(found, command)

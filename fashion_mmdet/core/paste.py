@@ -19,7 +19,7 @@ import numpy as np
 from .rle import encode_columns, encode_mask
 
 # Multiplications of one product. OpenBLAS takes no second thread for so few
-# (GEMM_MULTITHREAD_THRESHOLD), and its threads cost eight times the work on a machine that is busy.
+# (GEMM_MULTITHREAD_THRESHOLD); on a machine that is busy two threads took several times as long.
 _STRIP_PRODUCTS = 1 << 18
 
 

@@ -64,13 +64,13 @@ def analyze(run: Run, score: float = 0.5) -> Analysis:
             f"{run.path}: an evaluation on instances to be found expected, got none in "
             f"{evidence.annotations}. Evaluate on an annotated set."
         )
-    matches = evidence.matches[run.kind]
+    matches = evidence.matches[run.overlap_kind]
     return Analysis(
         run=run,
-        kind=run.kind,
+        kind=run.overlap_kind,
         score=score,
-        causes=find_causes(evidence, run.kind),
-        confusion=confusion_matrix(evidence, run.kind, score),
+        causes=find_causes(evidence, run.overlap_kind),
+        confusion=confusion_matrix(evidence, run.overlap_kind, score),
         curves=threshold_curves(matches, len(evidence.classes)),
         reliability=reliability(matches),
     )

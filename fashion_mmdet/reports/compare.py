@@ -21,9 +21,9 @@ from .settings import differing, remarks, require_comparable
 
 FILES = ("report.html", "report.md", "runs.csv", "pairs.csv")
 _HOW = (
-    "AP is COCO's, in percent, over the classes that the set has instances of. In brackets: the "
-    "middle 95 % of {draws:,} draws of the photos with replacement; what other photos of this kind "
-    "would give."
+    "AP is COCO's, in percent, over the classes that the set has instances of. In brackets its 95 % "
+    "interval, from {draws:,} draws of the photos with replacement: what other photos of this kind "
+    "would give. Classes on few photos make it wide."
 )
 _PAIRED = (
     "Both runs of a pair are measured on the same draws, so photos that are hard for both cancel "

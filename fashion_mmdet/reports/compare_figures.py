@@ -53,7 +53,7 @@ def plots_of(recipes: Sequence[Recipe], kinds: Sequence[str]) -> list[Plot]:
             names,
         ),
         confusion_plot(
-            confusion_matrix(best.evidence, kind).counts_TP,
+            confusion_matrix(best.evidence, best.overlap_kind).counts_TP,
             best.evidence.classes,
             f"What {best.name} takes for what",
         ),

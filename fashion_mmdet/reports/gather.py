@@ -18,19 +18,9 @@ from fashion_mmdet.core.bootstrap import (
     mean_draws,
     require_same_truth,
 )
-from fashion_mmdet.core.curves import mean_ap
-from fashion_mmdet.core.matching import IOU_THRESHOLDS
 
 from .runs import Run
 from .settings import differing
-
-#: Said of every figure on a page, once.
-FIGURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mAP": mean_ap,
-    "mAP_50": lambda ap_BKT: mean_ap(ap_BKT[:, :, :1]),
-    "mAP_75": lambda ap_BKT: mean_ap(ap_BKT[:, :, _AT_75 : _AT_75 + 1]),
-}
-_AT_75 = int(np.flatnonzero(np.isclose(IOU_THRESHOLDS, 0.75))[0])
 
 
 @dataclass(frozen=True)
@@ -122,10 +112,8 @@ def _recipe(runs: tuple[Run, ...], kinds: Sequence[str], n_draws: int, seed: int
     for run in runs:
         measured: dict[tuple[str, str], Draws] = {}
         for kind in kinds:
-            found = draws_of(
-                run.evidence.matches[kind], len(run.evidence.classes), FIGURES,
-                n_draws=n_draws, seed=seed,
-            )  # fmt: skip
+            n_labels = len(run.evidence.classes)
+            found = draws_of(run.evidence.matches[kind], n_labels, n_draws=n_draws, seed=seed)
             measured.update({(kind, name): draws for name, draws in found.items()})
         of_run.append(measured)
     draws = {key: mean_draws([one[key] for one in of_run]) for key in of_run[0]}

@@ -45,6 +45,11 @@ class Run:
         """``"segm"`` where masks were scored, else ``"bbox"``."""
         return "segm" if "segm" in self.evidence.matches else "bbox"
 
+    @property
+    def overlap_kind(self) -> str:
+        """What can be overlapped anew: ``"bbox"`` where the masks were not kept."""
+        return self.kind if self.evidence.found.counts is not None else "bbox"
+
 
 def read_runs(work_dirs: Sequence[str | os.PathLike[str]], split: str | None = None) -> list[Run]:
     """Read runs for a report.

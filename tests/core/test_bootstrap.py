@@ -102,6 +102,6 @@ def test_ap_interval_of_images_without_an_instance_is_refused():
 
 def test_ap_interval_of_another_figure_is_of_that():
     matches = matches_of(np.arange(40) % 4 > 0, n_false=10)
-    at_50 = ap_interval(matches, 1, figure=lambda ap_BKT: ap_BKT[:, 0, 0])
+    at_50 = ap_interval(matches, 1, figure="mAP_50")
     assert at_50.value == average_precisions(matches, 1)[0, 0, 0]
     assert at_50.value == pytest.approx(float(mean_ap(average_precisions(matches, 1))[0]))

@@ -262,6 +262,22 @@ def test_command_writes_its_report_and_overwrites_none(
     assert main(["compare", *words, "--force"]) == 0
 
 
+def test_what_is_kept_of_runs_is_small_and_compares_the_same(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*names_of(place, "base", "base_1", "deeper"), "--draws", str(DRAWS)]
+    assert main(["compare", *words, "--keep", str(tmp_path)]) == 0
+    kept = compare(read_runs([tmp_path / n for n in ("base", "base_1", "deeper")]), n_draws=DRAWS)
+    found = compared(place, "base", "base_1", "deeper")
+    assert results(kept, "c") == results(found, "c")
+    size = (tmp_path / "base/evidence_test.npz").stat().st_size
+    assert size < (place / "base/evidence_test.npz").stat().st_size
+    assert kept.runs[0].overlap_kind == "bbox" and kept.runs[0].kind == "segm"
+    assert main(["compare", *words, "--keep", str(tmp_path)]) == 1
+    assert "it holds a run. Use --force" in capsys.readouterr().err
+    assert main(["compare", *words, "--keep", str(tmp_path), "--force"]) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
