@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from terminaltables import AsciiTable
 
+from datasets_tools.report import sweep
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import refuse_overwrite, require_writable
+from fashion_mmdet.core.files import refuse_overwrite, require_writable, shown
+
+_SCORE = 0.5
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,16 +24,17 @@ def main(argv: Sequence[str]) -> int:
         "best. Reads run.json and evidence_*.npz of the work dir; no model is run.",
         epilog="Example: fashion analyze work_dirs/mask_rcnn_r50_ccp --out errors",
     )
-    parser.add_argument("work_dir", metavar="WORK_DIR", help="folder of a run")
-    parser.add_argument("--out", metavar="DIR", required=True,
+    parser.add_argument("work_dir", metavar="WORK_DIR", type=_named, help="folder of a run")
+    parser.add_argument("--out", metavar="DIR", required=True, type=_named,
                         help="write report.html, report.md, errors.csv there")  # fmt: skip
     parser.add_argument("--split", choices=["test", "val"],
                         help="which evaluation (test where there is one)")  # fmt: skip
-    parser.add_argument("--images", metavar="FOLDER", help="the photos, where they have moved")
+    parser.add_argument("--images", metavar="FOLDER", type=_named,
+                        help="the photos, where they have moved")  # fmt: skip
     parser.add_argument(
         "--score",
         type=_score,
-        default=0.5,
+        default=_SCORE,
         help="least score of a detection in the confusion matrix (0.5)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite a report in --out")
@@ -39,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
 
     from fashion_mmdet.reports import analyze as reports
     from fashion_mmdet.reports.analyze_words import lead, mend_first
+    from fashion_mmdet.reports.compare_table import printed
     from fashion_mmdet.reports.runs import read_runs
 
     out = Path(args.out)
@@ -48,33 +52,43 @@ def main(argv: Sequence[str]) -> int:
     if args.images and not Path(args.images).is_dir():
         raise FashionError(f"--images: a folder of photos expected, found none at {args.images}.")
     (run,) = read_runs([args.work_dir], args.split)
+    sweep(*(out / name for name in reports.FILES))
     found = reports.analyze(run, args.score)
     paths, remarks = reports.write_report(out, found, _command(args), args.images)
 
-    print(lead(found))
+    print(printed(lead(found)))
     head, rows = reports.cause_table(found)
     print(AsciiTable([head, *rows]).table)
     print("What to mend first:")
     for number, text in enumerate(mend_first(found), 1):
-        print(f"{number}. {text}")
+        print(f"{number}. {printed(text)}")
     for remark in remarks:
-        print(f"note: {remark}")
+        print(f"note: {printed(remark)}")
     for path in paths:
-        print(path)
+        print(printed(str(path)))
     return 0
 
 
 def _command(args: argparse.Namespace) -> str:
     """Return the command that makes the report again, as a shell takes it."""
-    words = ["fashion", "analyze", args.work_dir, "--out", args.out]
-    words += ["--split", args.split] if args.split else []
-    words += ["--images", args.images] if args.images else []
-    words += ["--score", f"{args.score:g}"] if args.score != 0.5 else []
-    return shlex.join(words)
+    from fashion_mmdet.reports.compare_table import shell_command
+
+    score = None if args.score == _SCORE else repr(args.score)
+    options = {"--out": args.out, "--split": args.split, "--images": args.images, "--score": score}
+    return shell_command("analyze", [args.work_dir], options)
 
 
 def _score(text: str) -> float:
-    score = float(text)
+    try:
+        score = float(text)
+    except ValueError:
+        score = float("nan")
     if not 0 <= score <= 1:
-        raise argparse.ArgumentTypeError(f"0 to 1 expected, got {text}")
+        raise argparse.ArgumentTypeError(f"0 to 1 expected, got {shown(text)!r}")
     return score
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a name expected, got none")
+    return text

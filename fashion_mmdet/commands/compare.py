@@ -4,51 +4,59 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from terminaltables import AsciiTable
 
+from datasets_tools.report import sweep
 from fashion_mmdet.core.bootstrap import N_DRAWS
 from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import require_writable
+from fashion_mmdet.core.files import refuse_overwrite, require_writable, shown
 
 
 def main(argv: Sequence[str]) -> int:
     """Compare; the table goes to the terminal, the report to ``--out``."""
     parser = argparse.ArgumentParser(
         prog="fashion compare",
-        description="Compare runs that were scored on one set: AP with 95 %% intervals over "
+        description="Compare runs that were scored on one set: AP with 95 % intervals over "
         "photos, and for each pair better, worse, or not distinguishable. Reads run.json and "
         "evidence_*.npz of the work dirs; no model is run.",
         epilog="Example: fashion compare work_dirs/mask_rcnn_r50_ccp_cpu "
         "work_dirs/mask_rcnn_r18_ccp_cpu --out comparison",
     )
-    parser.add_argument("work_dirs", nargs="+", metavar="WORK_DIR",
+    # argparse of Python 3.11 takes folders on both sides of options, or behind a --, but not both.
+    words = list(argv)
+    at = words.index("--") if "--" in words else len(words)
+    words, behind = words[:at], words[at + 1 :]
+    parser.add_argument("work_dirs", nargs="*" if behind else "+", metavar="WORK_DIR", type=_named,
                         help="folders of runs; the first is the reference")  # fmt: skip
-    parser.add_argument("--out", metavar="DIR", help="write report.html, report.md, runs.csv, "
-                        "pairs.csv there")  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", type=_named,
+                        help="write report.html, report.md, runs.csv, pairs.csv there")  # fmt: skip
     parser.add_argument("--split", choices=["test", "val"],
                         help="which evaluation (test where all have one)")  # fmt: skip
-    parser.add_argument("--images", metavar="FOLDER", help="the photos, where they have moved")
+    parser.add_argument("--images", metavar="FOLDER", type=_named,
+                        help="the photos, where they have moved")  # fmt: skip
     parser.add_argument("--train-data-may-differ", action="store_true",
                         help="the training data is what you compare")  # fmt: skip
     parser.add_argument("--draws", type=_draws, default=N_DRAWS,
                         help=f"draws of photos for the intervals ({N_DRAWS})")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
-    parser.add_argument("--update", metavar="FILE.md",
+    parser.add_argument("--seed", type=_seed, default=0, help="of the draws (0)")
+    parser.add_argument("--update", metavar="FILE.md", type=_named,
                         help="put the table between the markers of this file")  # fmt: skip
     parser.add_argument("--check", action="store_true",
                         help="write nothing, fail where the table of --update is stale")
-    parser.add_argument("--keep", metavar="DIR",
+    parser.add_argument("--keep", metavar="DIR", type=_named,
                         help="write each run's record, small enough for a repository, to DIR/RUN")
     parser.add_argument("--force", action="store_true", help="overwrite in --out and --keep")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(words)
+    args.work_dirs = [*args.work_dirs, *behind]
+    if not all(args.work_dirs):
+        parser.error("argument WORK_DIR: a name expected, got none")
     if args.check and not args.update:
         parser.error("--check needs --update FILE.md, the file whose table is checked")
     out = Path(args.out) if args.out else None
-    if out is not None:
-        _require_place(out, args.force)
     if args.images and not Path(args.images).is_dir():
         raise FashionError(f"--images: a folder of photos expected, found none at {args.images}.")
 
@@ -56,49 +64,90 @@ def main(argv: Sequence[str]) -> int:
     from fashion_mmdet.reports import keep, marked
     from fashion_mmdet.reports.runs import read_runs
 
+    if out is not None:
+        for name in reports.FILES:
+            refuse_overwrite(out / name, args.force)
+            require_writable(out / name)
+    if args.update:
+        (marked.require_markers if args.check else marked.require_updatable)(args.update)
     runs = read_runs(args.work_dirs, args.split)
     if args.keep:
         keep.require_new(args.keep, runs, args.force)
+    if not args.check:
+        sweep(*(out / name for name in reports.FILES if out is not None))
+        sweep(*(keep.targets(args.keep, runs) if args.keep else ()))
+        sweep(*([args.update] if args.update else ()))
     found = reports.compare(
         runs, other_train_data=args.train_data_may_differ, n_draws=args.draws, seed=args.seed
     )
-    command = reports.command_of(args.work_dirs)
     if not args.check:
         _print(found)
     if out is not None and not args.check:
+        command = _command(args, {"--out": args.out, "--images": args.images})
         for path in reports.write_report(out, found, command, args.images):
-            print(path)
+            _say(path)
     if args.keep and not args.check:
         for path in keep.keep(args.keep, runs):
-            print(path)
+            _say(path)
     if args.update:
-        text = reports.results(found, command)
+        # What the table is made from, and not where else something is written.
+        text = shown(reports.results(found, _command(args, {})))
         if not args.check:
             changed = marked.update(args.update, text)
-            print(f"{args.update}: {'the table was renewed' if changed else 'nothing to renew'}.")
+            _say(f"{args.update}: {'the table was renewed' if changed else 'nothing to renew'}.")
         elif marked.is_stale(args.update, text):
-            print(f"{args.update}: the table of these runs expected, found another. Run "
-                  f"`{command} --update {args.update}`.", file=sys.stderr)  # fmt: skip
+            renew = _command(args, {"--update": args.update})
+            _say(f"{args.update}: the table of these runs expected, found another. Run `{renew}`.",
+                 sys.stderr)  # fmt: skip
             return 1
     return 0
 
 
+def _command(args: argparse.Namespace, options: Mapping[str, str | None]) -> str:
+    """Return the command that measures the same, with ``options`` for what it is to write."""
+    from fashion_mmdet.reports.compare_table import shell_command
+
+    measured = {
+        "--split": args.split,
+        "--train-data-may-differ": args.train_data_may_differ,
+        "--draws": None if args.draws == N_DRAWS else str(args.draws),
+        "--seed": None if args.seed == 0 else str(args.seed),
+    }
+    return shell_command("compare", args.work_dirs, {**measured, **options})
+
+
 def _draws(text: str) -> int:
-    number = int(text)
-    if not 100 <= number <= 100_000:
-        raise argparse.ArgumentTypeError(f"100 to 100000 expected, got {number}")
+    number = _whole(text)
+    if number is None or not 100 <= number <= 100_000:
+        raise argparse.ArgumentTypeError(f"100 to 100000 expected, got {shown(text)!r}")
     return number
 
 
-def _require_place(out: Path, force: bool) -> None:
-    from fashion_mmdet.reports.compare import FILES
+def _seed(text: str) -> int:
+    number = _whole(text)
+    if number is None or number < 0:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on expected, got {shown(text)!r}")
+    return number
 
-    if out.exists() and not out.is_dir():
-        raise FashionError(f"{out}: a folder expected, found a file. Choose another name.")
-    there = [name for name in FILES if (out / name).exists()]
-    if there and not force:
-        raise FashionError(f"{out}: no report in it expected, found {there[0]}. Use --force.")
-    require_writable(out / FILES[0])
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a name expected, got none")
+    return text
+
+
+def _say(text: object, stream: TextIO | None = None) -> None:
+    """Print a line; what would steer the terminal in a folder's name does not reach it."""
+    from fashion_mmdet.reports.compare_table import printed
+
+    print(printed(str(text)), file=stream)
 
 
 def _print(found: object) -> None:
@@ -109,11 +158,12 @@ def _print(found: object) -> None:
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
     # What costs how much is in the report; a terminal is narrow.
     keep = [0, 1, *range(7, len(head))]
-    print(AsciiTable([[row[n] for n in keep] for row in [head, *rows]]).table)
+    table = [[tables.printed(row[n]) for n in keep] for row in [head, *rows]]
+    print(AsciiTable(table).table)
     pairs = [pair for pair in found.pairs + found.of_seeds if pair.kind == found.kind]
     if pairs:
         head, rows = tables.pair_table(pairs)
-        print(AsciiTable([head, *rows]).table)
+        print(AsciiTable([[tables.printed(cell) for cell in row] for row in [head, *rows]]).table)
     for note in found.notes:
-        print(f"note: {note}")
-    print(reports.decision(found))
+        _say(f"note: {note}")
+    _say(reports.decision(found))

@@ -14,12 +14,14 @@ fashion sets are: with 26 labels down to one or two instances it held the expect
 * A label that one image shows is the same in every draw, which looks like certainty. Labels of
   few images take their variance from the common ones: that of a mean over n images is c / n, and
   c is measured where there are images enough.
+
+Sets of a few images have no interval at all: it is all that is possible, and nothing is told apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +34,8 @@ from .matching import AREAS, Matches
 N_DRAWS = 1000
 #: The share of draws that an interval holds.
 LEVEL = 0.95
+#: Fewer images with an instance than this have no interval.
+LEAST_IMAGES = 20
 #: A label of fewer images takes its variance from the labels of more.
 FEW_IMAGES = 5
 _LEAST_COMMON = 3  # labels that the variance of others is taken from, however few images they have
@@ -71,11 +75,13 @@ class Draws:
         value_K: (K,) float64; NaN for a label that the images have no instance of.
         draws_BK: (B, K) float64; NaN for a label that a draw has no instance of.
         images_K: (K,) int64, how many images show the label.
+        n_images: how many images show any label.
     """
 
     value_K: np.ndarray
     draws_BK: np.ndarray
     images_K: np.ndarray
+    n_images: int
 
     @property
     def value(self) -> float:
@@ -88,20 +94,28 @@ class Draws:
         low, high = _ends(self)
         return Interval(self.value, max(low, 0.0), min(high, 1.0))
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether there are images enough for one; if not it is all that is possible."""
+        return self.n_images >= LEAST_IMAGES
+
     def minus(self, other: Draws) -> Difference:
         """Return the difference from another model's, measured on the same draws of images."""
-        apart = Draws(
-            self.value_K - other.value_K, self.draws_BK - other.draws_BK, self.images_K
+        apart = replace(
+            self,
+            value_K=self.value_K - other.value_K,
+            draws_BK=self.draws_BK - other.draws_BK,
         )
-        return Difference(apart.value, *_ends(apart))
+        low, high = _ends(apart)
+        return Difference(apart.value, max(low, -1.0), min(high, 1.0))
 
 
 def mean_draws(of_models: Sequence[Draws]) -> Draws:
     """Return the mean over models, e.g. the seeds of a recipe, on the same draws of images."""
-    return Draws(
-        np.mean([one.value_K for one in of_models], axis=0),
-        np.mean([one.draws_BK for one in of_models], axis=0),
-        of_models[0].images_K,
+    return replace(
+        of_models[0],
+        value_K=np.mean([one.value_K for one in of_models], axis=0),
+        draws_BK=np.mean([one.draws_BK for one in of_models], axis=0),
     )
 
 
@@ -133,18 +147,22 @@ def draws_of(
         AnnotationError: for images without an instance to measure.
     """
     counts = ~matches.gt_void_GA[:, list(AREAS).index(area)]
-    shown = np.unique(np.stack([matches.gt_label[counts], matches.gt_image[counts]]), axis=1)[0]
+    # (label, image) of each image that shows the label
+    shown = np.unique(np.stack([matches.gt_label[counts], matches.gt_image[counts]]), axis=1)
     if not shown.size:
         raise AnnotationError(
             f"interval: images with an instance to measure expected, got "
             f"{matches.image_ids.size} images without one (size: {area}). Take another figure."
         )
-    images_K = np.bincount(shown, minlength=n_labels)
+    images_K = np.bincount(shown[0], minlength=n_labels)
+    n_images = int(np.unique(shown[1]).size)
     as_they_are_KT = average_precisions(matches, n_labels, area)[0]
     weights_BI = draw_weights(matches.image_ids.size, n_draws, seed)
     drawn_BKT = average_precisions(matches, n_labels, area, weights_BI)
     return {
-        name: Draws(as_they_are_KT[:, of].mean(axis=1), drawn_BKT[:, :, of].mean(axis=2), images_K)
+        name: Draws(
+            as_they_are_KT[:, of].mean(axis=1), drawn_BKT[:, :, of].mean(axis=2), images_K, n_images
+        )
         for name, of in FIGURES.items()
     }
 
@@ -206,19 +224,17 @@ def require_same_truth(first: Matches, second: Matches) -> None:
 
 def _ends(of: Draws) -> tuple[float, float]:
     """Return the ends of the interval; the rule is in the module's docstring."""
+    if not of.has_interval:
+        return -np.inf, np.inf
     there = of.images_K > 0
     draws_BK, images_K = of.draws_BK[:, there], of.images_K[there]
-    # A set of few images may have draws with nothing to measure at all; they say nothing.
-    draws_BK = draws_BK[~np.isnan(draws_BK).all(axis=1)]
-    if not len(draws_BK):
-        return of.value, of.value
     mean_B = np.nanmean(draws_BK, axis=1)
     # Two passes, so that equal numbers have no variance at all.
     known_BK = ~np.isnan(draws_BK)
     center_K = np.nansum(draws_BK, axis=0) / np.maximum(known_BK.sum(axis=0), 1)
     apart_BK = np.where(known_BK, draws_BK - center_K, 0.0)
     variance_K = (apart_BK**2).sum(axis=0) / np.maximum(known_BK.sum(axis=0), 1)
-    enough = np.sort(images_K)[::-1][: _LEAST_COMMON][-1]
+    enough = np.sort(images_K)[::-1][:_LEAST_COMMON][-1]
     common = images_K >= min(FEW_IMAGES, enough)
     of_one_image = float(np.mean(images_K[common] * variance_K[common]))
     lacking_K = np.where(common, 0.0, np.maximum(0.0, of_one_image / images_K - variance_K))

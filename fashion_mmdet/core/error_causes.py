@@ -29,6 +29,8 @@ Counts and costs equal those of the authors' ``tidecv`` 1.0.1 but for what follo
 * A class without instances is no part of AP; in tidecv its AP is 0 where it has detections. (A
   class whose instances are all mended away as missed has 0 as there, or is left out where it has
   no detections either.)
+* Where every class is left out so, nothing that is to be found is unfound: AP50 with the missed
+  mended is 1, and their cost 1 - AP50. There tidecv divides by zero.
 * The 101 recall steps are those of pycocotools, which differ from tidecv's in the last bit.
 """
 
@@ -95,7 +97,8 @@ class ErrorCauses:
             where none has.
         ap50_K: (K,) float64, by class, NaN without instances.
         counts: error -> how many.
-        cost: error -> what AP50 would gain, 0..1, if all of them were mended; below 0 is 0.
+        cost: error -> what AP50 would gain, 0..1, if all of them were mended; below 0 is 0. NaN
+            where AP50 is.
         cost_false_positives: what it would gain if all wrong detections went.
         cost_false_negatives: what it would gain if nothing unfound were to be found.
         counts_KC: (K, 7) int64, right ones and errors by class, column ``Cause``. A detection
@@ -177,11 +180,10 @@ def find_causes(
         detection_G, sums.ap50, ap50_K,
         counts={error: int(counts_KC[:, error].sum()) for error in ERRORS},
         cost={error: sums.cost_of(error) for error in ERRORS},
-        cost_false_positives=sums.mean(sums.right_D, sums.label_D, sums.right_D, sums.n_K)
-        - sums.ap50,
-        cost_false_negatives=sums.mean(
+        cost_false_positives=sums.gain(sums.right_D, sums.label_D, sums.right_D, sums.n_K),
+        cost_false_negatives=sums.gain(
             sums.right_D, sums.label_D, sums.kept_D, sums.without(fate_G != Fate.FOUND)
-        ) - sums.ap50,
+        ),
         counts_KC=counts_KC, counts_SC=counts_SC,
     )  # fmt: skip
 
@@ -274,18 +276,27 @@ class _Sums:
         """Return what AP50 gains, at least 0, where all errors of this cause are mended."""
         if error == Cause.MISSED:
             n_K = self.without(self._fate_G == Fate.MISSED)
-            mended = self.mean(self.right_D, self.label_D, self.kept_D, n_K)
+            gain = self.gain(self.right_D, self.label_D, self.kept_D, n_K)
         else:
             of_cause_D = self._cause_D == error
             made_right_D = of_cause_D & self._mendable_D
-            mended = self.mean(
+            gain = self.gain(
                 self.right_D | made_right_D,
                 np.where(made_right_D, self._true_label_D, self.label_D),
                 self.kept_D & (~of_cause_D | made_right_D),
                 self.n_K,
             )
         # Steps of recall can make a mended set look worse by a trifle. NaN stays NaN.
-        return float(np.maximum(mended - self.ap50, 0.0))
+        return float(np.maximum(gain, 0.0))
+
+    def gain(
+        self, right_D: np.ndarray, label_D: np.ndarray, kept_D: np.ndarray, n_K: np.ndarray
+    ) -> float:
+        """Return mended AP50 minus AP50; NaN only where there was nothing to find before."""
+        mended = self.mean(right_D, label_D, kept_D, n_K)
+        if np.isnan(mended) and not np.isnan(self.ap50):
+            mended = 1.0  # all that was to be found is mended away: nothing is unfound
+        return mended - self.ap50
 
     def mean(
         self, right_D: np.ndarray, label_D: np.ndarray, kept_D: np.ndarray, n_K: np.ndarray

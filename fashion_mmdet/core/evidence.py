@@ -9,24 +9,39 @@ is needed for any of it.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from .errors import AnnotationError, FashionError
 from .files import atomic_open
-from .matching import AREAS, IOU_THRESHOLDS, Matches
-from .shapes import Shapes, pack, unpack
+from .matching import AREAS, IOU_THRESHOLDS, MAX_DETECTIONS, Matches
+from .shapes import ARRAY_NAMES, Shapes, pack, require_within, unpack
 
 _VERSION = 2
+#: All that the readers of zip, of numpy's arrays and of JSON throw at a damaged file.
 _UNREADABLE = (
-    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile,
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+    MemoryError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error, zlib.error,
+    zipfile.BadZipFile,
 )  # fmt: skip
+#: Most bytes that a file may unpack to: a hundred times the evidence of 10,000 photos.
+_MOST_BYTES = 2 << 30
+#: ... and for each of its own; zlib itself reaches 1032, with nothing but zeros.
+_MOST_RATIO = 1000
+#: pycocotools counts pixels in 32 bits.
+_MOST_PIXELS = 2**31 - 1
+_OVERLAP_KINDS = ("bbox", "segm")
 _KINDS = {"i": "iu", "f": "f", "b": "b"}
 
 
@@ -88,22 +103,19 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
         FashionError: for a file that is missing, damaged, or no evidence.
     """
     try:
-        # numpy closes nothing that it could not open.
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            head = json.loads(archive["head"].tobytes().decode("utf-8"))
-            if head.get("version") != _VERSION:
-                raise AnnotationError(
-                    f"{path}: evidence of version {_VERSION} expected, got "
-                    f"{head.get('version')!r}. Evaluate again with `fashion test`."
-                )
-            parts: dict[str, dict[str, np.ndarray]] = {}
-            for name in archive.files:
-                part, _, of_part = name.partition("/")
-                parts.setdefault(part, {})[of_part] = archive[name]
+        with open(path, "rb") as stream:
+            parts = _read_arrays(path, stream)
+        head = json.loads(parts["head"][""].tobytes().decode("utf-8"))
+        if head.get("version") != _VERSION:
+            raise AnnotationError(
+                f"{path}: evidence of version {_VERSION} expected, got "
+                f"{head.get('version')!r}. Evaluate again with `fashion test`."
+            )
+        _check_kinds(path, head["matches"])
         images, n_labels = parts["images"], len(head["classes"])
         _check_images(path, images)
         shapes = {
-            part: unpack(parts[part], len(images["image_ids"]), n_labels, f"{path}: {part}")
+            part: unpack(parts[part], images["size_hw"], n_labels, f"{path}: {part}")
             for part in ("truth", "found")
         }
         matches = {
@@ -112,6 +124,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
         }
         for kind, found in matches.items():
             _check(path, kind, found, n_labels)
+            _check_order(f"{path}: {kind}", found, shapes["truth"], shapes["found"], n_labels)
             if not np.array_equal(found.image_ids, images["image_ids"]):
                 raise AnnotationError(
                     f"{path}: {kind}/image_ids equal to the file's own expected, got others. "
@@ -142,18 +155,84 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
         ) from None
 
 
+def _read_arrays(
+    path: str | os.PathLike[str], stream: BinaryIO
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return part -> name -> array of all members that evidence has; others are not read.
+
+    A file of a few MB may unpack to terabytes, or claim an array of as many; so numpy gets to see
+    only what has been read with a bound, and is as long as it claims.
+    """
+    with zipfile.ZipFile(stream) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        most = min(_MOST_BYTES, _MOST_RATIO * os.fstat(stream.fileno()).st_size)
+        if total > most:
+            raise AnnotationError(
+                f"{path}: at most {most:,} bytes of evidence expected, got {total:,} unpacked. "
+                "Is the file from someone you trust? Evaluate again with `fashion test`."
+            )
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for member in members:
+            part, _, name = member.filename.removesuffix(".npy").partition("/")
+            if name in _MEMBERS.get(part, ()):
+                parts.setdefault(part, {})[name] = _array(archive, member)
+    return parts
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # The others are unpacked without a bound.
+        raise zipfile.BadZipFile(f"compression {member.compress_type}")
+    with archive.open(member) as packed:
+        # Not read(): that takes what is there, however little was announced.
+        content = io.BytesIO(packed.read(member.file_size))
+    shape, _, dtype = _HEADERS[np.lib.format.read_magic(content)](content)
+    n_bytes = content.getbuffer().nbytes - content.tell()
+    if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != n_bytes:
+        raise ValueError(f"{shape} of {dtype} in {n_bytes} bytes")
+    content.seek(0)
+    return np.lib.format.read_array(content, allow_pickle=False)
+
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def _check_kinds(path: str | os.PathLike[str], kinds: Any) -> None:
+    if not isinstance(kinds, list) or not kinds or not all(k in _OVERLAP_KINDS for k in kinds):
+        text = repr(kinds)
+        raise AnnotationError(
+            f"{path}: matches of {' or '.join(map(repr, _OVERLAP_KINDS))} expected, got "
+            f"{text if len(text) <= 60 else f'{text[:57]}...'}. Evaluate again with `fashion test`."
+        )
+
+
 def _check_images(path: str | os.PathLike[str], images: Mapping[str, np.ndarray]) -> None:
     ids, size_hw = images["image_ids"], images["size_hw"]
     is_whole = ids.dtype.kind in "iu" and size_hw.dtype.kind in "iu"
     fits = ids.ndim == 1 and size_hw.shape == (ids.size, 2) and set(images) == _IMAGE_ARRAYS
-    if not is_whole or not fits or (np.diff(ids) <= 0).any() or (size_hw <= 0).any():
+    if not is_whole or not fits or (ids[1:] <= ids[:-1]).any():
         raise AnnotationError(
             f"{path}: rising image ids and their sizes expected, got {ids.shape} of {ids.dtype} "
             f"and {size_hw.shape} of {size_hw.dtype}. Evaluate again with `fashion test`."
         )
+    for height_px, width_px in size_hw.tolist():
+        if min(height_px, width_px) < 1 or height_px * width_px > _MOST_PIXELS:
+            raise AnnotationError(
+                f"{path}: photos of at least 1 px a side and at most {_MOST_PIXELS} px in all "
+                f"expected, got {height_px} x {width_px}. Evaluate again with `fashion test`."
+            )
 
 
 _IMAGE_ARRAYS = {"image_ids", "size_hw"}
+#: Part -> names of its arrays; the head is an array without a name.
+_MEMBERS: dict[str, set[str]] = {
+    "head": {""}, "images": _IMAGE_ARRAYS, "truth": set(ARRAY_NAMES), "found": set(ARRAY_NAMES),
+    **{kind: {field.name for field in fields(Matches)} for kind in _OVERLAP_KINDS},
+}  # fmt: skip
 
 
 def _check(path: str | os.PathLike[str], kind: str, found: Matches, n_labels: int) -> None:
@@ -186,3 +265,54 @@ def _check(path: str | os.PathLike[str], kind: str, found: Matches, n_labels: in
                 f"{path}: {kind}/{name} of 0 to {below - 1} expected, got {array.min()} to "
                 f"{array.max()}. Evaluate again with `fashion test`."
             )
+    require_within(found.det_score, 0, 1, f"{path}: {kind}/det_score")
+
+
+def _check_order(where: str, met: Matches, truth: Shapes, found: Shapes, n_labels: int) -> None:
+    """Refuse matches in another order than is promised, or of others than truth and found.
+
+    All figures, intervals and pairs rest on that order.
+    """
+    det = _keys(met.det_image, met.det_label, n_labels)
+    _, starts, counts = np.unique(det, return_index=True, return_counts=True)
+    same = det[1:] == det[:-1]
+    falls = not (np.diff(met.det_score)[same] > 0).any()
+    _require(
+        f"{where}/det_score", (det[1:] >= det[:-1]).all() and falls,
+        "detections by image, then label, then falling score", "another order",
+    )  # fmt: skip
+    place = np.arange(det.size) - np.repeat(starts, counts)
+    _require(
+        f"{where}/det_rank", np.array_equal(met.det_rank, place),
+        "places from 0 in each image and label", "others",
+    )  # fmt: skip
+    there = _keys(met.gt_image, met.gt_label, n_labels)
+    _require(
+        f"{where}/gt_label", (there[1:] >= there[:-1]).all(),
+        "instances by image, then label", "another order",
+    )  # fmt: skip
+    _require(
+        f"{where}/gt_label",
+        np.array_equal(np.sort(_keys(truth.image, truth.label, n_labels)), there),
+        f"the {len(truth)} instances of truth by image and label", f"{there.size} that differ",
+    )  # fmt: skip
+    groups, n_found = np.unique(_keys(found.image, found.label, n_labels), return_counts=True)
+    agrees = np.array_equal(np.unique(det), groups)
+    agrees = agrees and np.array_equal(np.minimum(n_found, MAX_DETECTIONS), counts)
+    _require(
+        f"{where}/det_label", agrees,
+        f"the {len(found)} detections of found, at most {MAX_DETECTIONS} an image and label",
+        f"{det.size} that differ",
+    )  # fmt: skip
+
+
+def _keys(image: np.ndarray, label: np.ndarray, n_labels: int) -> np.ndarray:
+    """Return one int64 for each image and label, rising with both."""
+    return image.astype(np.int64) * n_labels + label.astype(np.int64)
+
+
+def _require(where: str, holds: Any, wanted: str, got: str) -> None:
+    if not holds:
+        raise AnnotationError(
+            f"{where}: {wanted} expected, got {got}. Evaluate again with `fashion test`."
+        )

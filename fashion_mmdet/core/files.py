@@ -32,7 +32,7 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[An
     """Open a temporary file beside ``path`` and rename it over ``path`` on a clean exit.
 
     On an exception the temporary file is removed and ``path`` keeps what it had. A symbolic link
-    stays, and what it points to is replaced.
+    stays, and what it points to is replaced. A file that is replaced keeps its permissions.
 
     Args:
         path: the file to write; its folder is made.
@@ -84,19 +84,14 @@ def _part_beside(path: str | os.PathLike[str], mode: str) -> Iterator[tuple[IO[A
     """
     target = Path(os.path.realpath(path))
     _refuse_file_in_the_way(path)
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.lstat(target).st_mode):
-            raise FashionError(
-                f"{path}: a file to write expected, found a folder, a device or the like. "
-                "Choose another name."
-            )
+    older = _mode_of_file(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
-        # mkstemp makes files of mode 0600; give them what open() would have given.
+        # mkstemp makes files of mode 0600; give them what open() would have left or given.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
+        os.chmod(name, 0o666 & ~umask if older is None else older)
         encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
         stream = os.fdopen(fd, mode, encoding=encoding, newline=newline)
         try:
@@ -110,6 +105,24 @@ def _part_beside(path: str | os.PathLike[str], mode: str) -> Iterator[tuple[IO[A
         if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = os.fspath(path)  # a full disk does not say which
         raise
+
+
+def _mode_of_file(path: str | os.PathLike[str]) -> int | None:
+    """Return the permissions of the file ``path``, None where there is nothing yet.
+
+    Raises:
+        FashionError: for what is there and is no regular file.
+    """
+    try:
+        mode = os.lstat(os.path.realpath(path)).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise FashionError(
+            f"{path}: a file to write expected, found a folder, a device or the like. "
+            "Choose another name."
+        )
+    return mode & 0o777
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -272,7 +285,8 @@ def inside(root: str | os.PathLike[str], name: str, where: str) -> Path:
 def require_writable(path: str | os.PathLike[str]) -> None:
     """Raise :class:`FashionError` where ``path`` cannot be written: before the work, not after."""
     _refuse_file_in_the_way(path)
-    folder = Path(path).absolute().parent
+    _mode_of_file(path)
+    folder = Path(os.path.realpath(path)).parent  # a link's target is what is written
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -297,7 +311,7 @@ def refuse_overwrite(path: str | os.PathLike[str], force: bool) -> None:
             f"{path}: the name of a file to write expected, found a folder. Choose another name, "
             "e.g. of a file in it."
         )
-    if Path(path).exists() and not force:
+    if os.path.lexists(path) and not force:  # a link to nothing is a name that is taken
         raise FashionError(f"{path}: a new file expected, it exists already. Use --force.")
 
 

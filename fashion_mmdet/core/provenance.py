@@ -43,6 +43,8 @@ _SECRET_TEXT = re.compile(
     r"\b[0-9a-f]{40}\b|\bwandb_v\d_\w+|\bgh[pousr]_\w{20,}|\bgithub_pat_\w+|\bhf_\w{20,}"
     r"|\bAKIA[0-9A-Z]{12,}|\bsk-[\w-]{20,}|(?<=://)[^/\s@]+(?=@)"
 )
+# What signs an address: https://host/file.pth?token=...
+_SIGNED = re.compile(r"(?<=[\w/])\?[\w.%-]+=[^\s'\"]+")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -241,4 +243,4 @@ def masked(value: Any, name: str = "") -> Any:
 
 def masked_text(text: str) -> str:
     """Return ``text`` with what looks like a secret as ``***``."""
-    return _SECRET_TEXT.sub("***", text)
+    return _SIGNED.sub("?***", _SECRET_TEXT.sub("***", text))

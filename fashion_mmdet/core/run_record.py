@@ -222,7 +222,7 @@ def read_run(work_dir: str | os.PathLike[str]) -> RunRecord:
     if schema != SCHEMA:
         raise FashionError(
             f"{path}: a record of a run in format {SCHEMA} expected, got {schema!r:.60}. Was it "
-            "written by another version of fashion-mmdet?"
+            "written by another version of fashion-mmdet? `fashion test` begins a new one."
         )
     record = from_json(RunRecord, value, os.fspath(path))
     for name in record.evaluation:

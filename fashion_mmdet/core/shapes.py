@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import AnnotationError
+from .rle import to_rle
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,19 @@ def pack(shapes: Shapes) -> dict[str, np.ndarray]:
 
 
 def unpack(
-    arrays: Mapping[str, np.ndarray], n_images: int, n_labels: int, where: str
+    arrays: Mapping[str, np.ndarray], size_hw: np.ndarray, n_labels: int, where: str
 ) -> Shapes:
-    """Return what :func:`pack` gave, checked before anything is indexed by it.
+    """Return what :func:`pack` gave, checked before anything is indexed or drawn by it.
+
+    Args:
+        arrays: by name.
+        size_hw: (I, 2) whole numbers, height and width of each image in px.
+        n_labels: how many labels there are.
+        where: what to name in an error.
 
     Raises:
-        AnnotationError: naming the array that does not fit.
+        AnnotationError: naming the array that does not fit, or the code that is no mask of its
+            image's size.
     """
     n = arrays["image"].shape[0]
     for name, (kind, shape) in _ARRAYS.items():
@@ -95,26 +103,61 @@ def unpack(
                 f"{where}/{name}: shape {(n, *shape)} expected, got {array.shape} of "
                 f"{array.dtype}. Evaluate again with `fashion test`."
             )
-    for name, below in (("image", n_images), ("label", n_labels)):
+    for name, below in (("image", len(size_hw)), ("label", n_labels)):
         array = arrays[name]
         if array.size and (array.min() < 0 or array.max() >= below):
             raise AnnotationError(
                 f"{where}/{name}: 0 to {below - 1} expected, got {array.min()} to {array.max()}. "
                 "Evaluate again with `fashion test`."
             )
+    require_within(arrays["score"], 0, 1, f"{where}/score")
+    require_within(arrays["area_px"], 0, np.inf, f"{where}/area_px")
+    require_within(arrays["box_xywh"], -_FAR_PX, _FAR_PX, f"{where}/box_xywh")
     counts = None
     if "codes" in arrays:
-        text = arrays["codes"].astype(np.uint8).tobytes().decode("ascii")
-        ends = np.cumsum(arrays["code_lengths"]).tolist()
-        if len(ends) != n or (arrays["code_lengths"] < 0).any() or (ends or [0])[-1] != len(text):
-            raise AnnotationError(
-                f"{where}/codes: {n} run-length codes expected, got {len(ends)} in {len(text)} "
-                "characters. Evaluate again with `fashion test`."
-            )
-        counts = tuple(text[a:b] for a, b in zip([0, *ends], ends, strict=False))
+        # pycocotools trusts a code: one that is no mask makes it run for ever.
+        sizes = size_hw[arrays["image"]].tolist()
+        given = enumerate(zip(_split(arrays, n, where), sizes, strict=True))
+        counts = tuple(
+            to_rle({"size": [h, w], "counts": code}, h, w, f"{where}/codes[{i}]")["counts"]
+            for i, (code, (h, w)) in given
+        )
     return Shapes(**{name: arrays[name] for name in _ARRAYS}, counts=counts)
 
 
+def require_within(array: np.ndarray, least: float, most: float, where: str) -> None:
+    """Refuse numbers that are not finite, or not from ``least`` to ``most``.
+
+    Raises:
+        AnnotationError: naming the first such number.
+    """
+    good = np.isfinite(array) & (array >= least) & (array <= most)
+    if not good.all():
+        ends = f"at least {least:g}" + ("" if most == np.inf else f" and at most {most:g}")
+        raise AnnotationError(
+            f"{where}: finite numbers of {ends} expected, got {array[~good][0]}. "
+            "Evaluate again with `fashion test`."
+        )
+
+
+def _split(arrays: Mapping[str, np.ndarray], n: int, where: str) -> list[str]:
+    """Return the ``n`` codes that were joined."""
+    codes, lengths = arrays["codes"], arrays["code_lengths"]
+    fits = codes.dtype == np.uint8 and codes.ndim == 1
+    fits &= lengths.dtype.kind in "iu" and lengths.shape == (n,)
+    # Each alone first, so that the sum cannot wrap round to what is expected.
+    fits = fits and not ((lengths < 0) | (lengths > codes.size)).any()
+    if not fits or int(lengths.sum()) != codes.size:
+        raise AnnotationError(
+            f"{where}/codes: {n} run-length codes expected, got {lengths.size} in {codes.size} "
+            "characters. Evaluate again with `fashion test`."
+        )
+    text, ends = codes.tobytes().decode("ascii"), np.cumsum(lengths).tolist()
+    return [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+#: No photo has so many pixels a side, and sums of such numbers do not overflow.
+_FAR_PX = 2.0**31
 _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "image": ("iu", ()),
     "label": ("iu", ()),
@@ -123,6 +166,8 @@ _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "area_px": ("f", ()),
     "is_crowd": ("b", ()),
 }
+#: Names of all that :func:`pack` may give.
+ARRAY_NAMES = (*_ARRAYS, "codes", "code_lengths")
 
 
 def _text(counts: str | bytes) -> str:

@@ -52,7 +52,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return {k: _convert(arguments[1], v, f"{where}: {k}") for k, v in value.items()}
     if dataclasses.is_dataclass(kind):
         return _instance(kind, value, where)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int and kind in (int, float) and abs(value) > _MOST_WHOLE:
+        # A float overflows at 310 digits, and none of these numbers has more than 19.
+        _refuse(where, f"{_WORDS[kind]} of at most 2**63 in size", value)
+    if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:  # a bool is an int to isinstance
         _refuse(where, _WORDS[kind], value)
@@ -77,6 +80,7 @@ def _instance(kind: Any, value: Any, where: str) -> Any:
     return kind(**{k: _convert(hints[k], v, f"{where}: {k}") for k, v in value.items()})
 
 
+_MOST_WHOLE = 2**63
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 

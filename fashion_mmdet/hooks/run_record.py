@@ -309,9 +309,13 @@ def _keep_evidence(runner: Runner, split: str, evaluator: Any) -> None:
         keeps = getattr(metric, "evidence", None)
         evidence = keeps() if callable(keeps) else None
         if evidence is not None:
-            name = f"evidence_{split}.npz"
+            name = _evidence_name(split)
             write_evidence(Path(runner.work_dir) / name, evidence)
             add_evaluation(runner.work_dir, name)
+
+
+def _evidence_name(split: str) -> str:
+    return f"evidence_{split}.npz"
 
 
 def _continued(
@@ -337,7 +341,10 @@ def _continued(
         losses=tuple(p for p in earlier.losses if p.iter <= runner.iter),
         sessions=earlier.sessions,
         tests=earlier.tests,
-        evaluation=earlier.evaluation,
+        # Of a validation that is about to be run again, the evidence goes, too.
+        evaluation=tuple(
+            n for n in earlier.evaluation if not dropped or n != _evidence_name("val")
+        ),
     )
 
 

@@ -29,7 +29,7 @@ from .analyze_words import (
     notes,
     pair_said,
 )
-from .compare_table import markdown
+from .compare_table import code, csv_cell, inline, markdown
 from .page import Table, render
 from .plots import calibration_plot, confusion_plot
 from .runs import Run
@@ -155,7 +155,7 @@ def errors_csv(found: Analysis) -> str:
     writer.writeheader()
     for line in lines:
         writer.writerow({
-            key: f"{value:.6g}" if isinstance(value, float) else value
+            key: f"{value:.6g}" if isinstance(value, float) else csv_cell(value)
             for key, value in line.items()
         })  # fmt: skip
     return stream.getvalue()
@@ -169,9 +169,10 @@ def report_markdown(found: Analysis, command: str, remarks: Sequence[str]) -> st
         command: by which it is made again.
         remarks: what to look out for.
     """
-    first = [f"{n}. {text}" for n, text in enumerate(mend_first(found), 1)]
-    out = [f"# Errors of {found.run.name}\n", f"{lead(found)}\n", "## What to mend first\n", *first]
-    out += ["", *(f"* {remark}" for remark in remarks), ""]
+    out = [f"# Errors of {inline(found.run.name)}\n", f"{inline(lead(found))}\n"]
+    first = [f"{n}. {inline(text)}" for n, text in enumerate(mend_first(found), 1)]
+    out += ["## What to mend first\n", *first]
+    out += ["", *(f"* {inline(remark)}" for remark in remarks), ""]
     for title, text, (head, rows), left in (
         ("Causes", "", cause_table(found), 2),
         ("Classes", _OF_CLASS, class_table(found), 1),
@@ -180,7 +181,7 @@ def report_markdown(found: Analysis, command: str, remarks: Sequence[str]) -> st
     ):
         if rows:
             out += [f"## {title}\n", *([f"{text}\n"] if text else []), markdown(head, rows, left)]
-    return "\n".join([*out, f"Made by `{command}`.\n"])
+    return "\n".join([*out, f"Made by {code(command)}.\n"])
 
 
 def report_html(found: Analysis, command: str, photos: str | None) -> tuple[str, list[str]]:

@@ -95,10 +95,22 @@ def lead(found: Analysis) -> str:
 
 
 def mend_first(found: Analysis, most: int = _NAMED) -> list[str]:
-    """Return a sentence or two on each of the dearest causes, the dearest first."""
+    """Return a sentence or two on each of the dearest causes, the dearest first.
+
+    Where nothing is right, to mend one cause alone may gain nothing; then the commonest are named.
+    """
     causes = found.causes
     ranked = sorted(ERRORS, key=lambda error: -causes.cost[error])
     dear = [error for error in ranked[:most] if causes.cost[error] >= _LEAST_COST]
+    if not dear and causes.ap50 < 1 - _LEAST_COST and any(causes.counts.values()):
+        common = sorted(ERRORS, key=lambda error: -causes.counts[error])[:most]
+        return [
+            f"{NAMES[error].capitalize()} ({MEANING[error]}): {causes.counts[error]:,} errors, "
+            f"among the commonest; to mend one cause alone would gain nothing noticeable. "
+            f"{where(found, error)} {_HELP[error]}"
+            for error in common
+            if causes.counts[error]
+        ]
     if not dear:
         return ["No cause of errors costs AP50 noticeably."]
     return [

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_mmdet.core.bootstrap import N_DRAWS
-from fashion_mmdet.core.files import atomic_open_many
+from fashion_mmdet.core.bootstrap import LEAST_IMAGES, N_DRAWS
+from fashion_mmdet.core.files import atomic_open_many, shown
 
 from . import compare_table as tables
 from .compare_figures import plots_of
@@ -21,9 +20,9 @@ from .settings import differing, remarks, require_comparable
 
 FILES = ("report.html", "report.md", "runs.csv", "pairs.csv")
 _HOW = (
-    "AP is COCO's, in percent, over the classes that the set has instances of. In brackets its 95 % "
-    "interval, from {draws:,} draws of the photos with replacement: what other photos of this kind "
-    "would give. Classes on few photos make it wide."
+    "AP is COCO's, in percent, over the classes that the set has instances of. In brackets its "
+    "95 % interval, from {draws:,} draws of the photos with replacement: what other photos of this "
+    "kind would give. Classes on few photos make it wide."
 )
 _PAIRED = (
     "Both runs of a pair are measured on the same draws, so photos that are hard for both cancel "
@@ -78,7 +77,7 @@ def compare(
         settings=settings,
         pairs=tuple(pair for kind in reversed(kinds) for pair in pairs_of(recipes, kind)),
         of_seeds=tuple(pair for kind in reversed(kinds) for pair in seed_pairs(recipes, kind)),
-        notes=tuple(remarks(runs)),
+        notes=(*remarks(runs), *_repeats_said(recipes), *_few_said(recipes, kinds)),
         n_draws=n_draws,
     )
 
@@ -102,14 +101,41 @@ def decision(found: Comparison) -> str:
         return f"{only.name}: {name} {tables.percent(only.interval(kind))}."
     ranked = sorted(found.recipes, key=lambda r: -r.draws[kind, "mAP"].value)
     best = ranked[0]
-    equal = []
-    for other in ranked[1:]:
-        if best.draws[kind, "mAP"].minus(other.draws[kind, "mAP"]).verdict != "better":
-            equal.append(other.name)
+    of_best = [p for p in found.pairs if p.kind == kind and best.name in (p.first, p.second)]
+    equal = [
+        p.second if p.first == best.name else p.first
+        for p in of_best
+        if p.verdict == "not distinguishable"
+    ]
     lead = f"Highest {name}: {best.name}, {tables.percent(best.interval(kind))}. "
-    if not equal:
-        return f"{lead}With these photos it is better than each of the others."
-    return f"{lead}With these photos it cannot be told from {', '.join(equal)}."
+    if equal:
+        return f"{lead}With these photos it cannot be told from {', '.join(equal)}."
+    within = {p.is_within_seeds for p in of_best}
+    seeds = (
+        "; other seeds might turn that" if True in within
+        else "; what other seeds would give is not known" if None in within
+        else ""
+    )  # fmt: skip
+    return f"{lead}With these photos it is better than each of the others{seeds}."
+
+
+def _repeats_said(recipes: Sequence[Recipe]) -> list[str]:
+    return [
+        f"{', '.join(run.name for run in recipe.runs)} are of one recipe and not of different "
+        "seeds, so they say nothing of what seeds do."
+        for recipe in recipes
+        if len(recipe.runs) > 1 and not recipe.seeds
+    ]
+
+
+def _few_said(recipes: Sequence[Recipe], kinds: Sequence[str]) -> list[str]:
+    draws = recipes[0].draws[kinds[-1], "mAP"]
+    if draws.has_interval:
+        return []
+    return [
+        f"{draws.n_images} photos with instances are too few for an interval, which {LEAST_IMAGES} "
+        "are asked for: all that is possible is shown, and nothing is told apart."
+    ]
 
 
 def results(found: Comparison, command: str) -> str:
@@ -127,7 +153,8 @@ def results(found: Comparison, command: str) -> str:
         parts.append(tables.markdown(head, rows, left=3))
     if seeds := [pair for pair in found.of_seeds if pair.kind == found.kind]:
         parts.append(_seeds_said(seeds))
-    parts.append(f"{decision(found)} Scored on {set_said(found)}. `{command}`\n")
+    said = f"{decision(found)} Scored on {set_said(found)}."
+    parts.append(f"{tables.inline(said)} {tables.code(command)}\n")
     return "\n".join(parts)
 
 
@@ -135,28 +162,31 @@ def _seeds_said(pairs: Sequence[Pair]) -> str:
     told = [pair for pair in pairs if pair.verdict != "not distinguishable"]
     if not told:
         return f"Seeds of one recipe, {len(pairs)} pair(s): not distinguishable.\n"
-    shown = "; ".join(f"{p.second} is {p.verdict} than {p.first}" for p in told)
+    named = tables.inline("; ".join(f"{p.second} is {p.verdict} than {p.first}" for p in told))
     return (
-        f"Seeds of one recipe: {len(told)} of {len(pairs)} pair(s) told apart ({shown}): on these "
+        f"Seeds of one recipe: {len(told)} of {len(pairs)} pair(s) told apart ({named}): on these "
         "photos a seed matters as much as that.\n"
     )
 
 
 def report_markdown(found: Comparison, command: str) -> str:
     """Return ``report.md``."""
-    out = ["# Comparison of runs\n", f"{decision(found)}\n", f"Scored on {set_said(found)}.\n"]
-    out += [f"* {note}" for note in found.notes]
-    out.append("" if found.notes else "No other differences between the runs were found.\n")
+    said = tables.inline(decision(found))
+    out = ["# Comparison of runs\n", f"{said}\n", f"Scored on {tables.inline(set_said(found))}.\n"]
+    out += [f"* {tables.inline(note)}" for note in found.notes]
+    if len(found.runs) > 1 and not found.notes:
+        out.append("No other differences between the runs were found.")
+    out.append("")
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
     out += ["## Runs\n", _HOW.format(draws=found.n_draws) + "\n", tables.markdown(head, rows, 2)]
     if found.settings:
         head, rows = tables.settings_table(found.recipes, found.settings)
-        out += ["## Settings in which they differ\n", tables.markdown(head, rows)]
+        out += ["## Settings in which they differ\n", tables.markdown(head, rows, len(head))]
     for title, pairs in (("Pairs", found.pairs), ("Seeds of one recipe", found.of_seeds)):
         if pairs:
             head, rows = tables.pair_table(pairs)
             out += [f"## {title}\n", _PAIRED + "\n", tables.markdown(head, rows, 3)]
-    return "\n".join([*out, f"Made by `{command}`.\n"])
+    return "\n".join([*out, f"Made by {tables.code(command)}.\n"])
 
 
 def report_html(found: Comparison, command: str, photos: str | None) -> str:
@@ -207,12 +237,7 @@ def write_report(
     )
     with atomic_open_many(paths) as streams:
         for stream, text in zip(streams, texts, strict=True):
-            stream.write(text)
+            stream.write(shown(text))
     return paths
-
-
-def command_of(work_dirs: Sequence[str]) -> str:
-    """Return the command that compares these work dirs, as a shell takes it."""
-    return shlex.join(["fashion", "compare", *work_dirs])
 
 

@@ -199,9 +199,9 @@ def _mask(
     shapes: Shapes, n: int, size_hw: Sequence[int], size_wh: tuple[int, int], place: int
 ) -> Mask:
     """Return shape ``n`` on a picture of ``size_wh``; ``place`` is that of its name and colour."""
-    x, y, width, height = shapes.box_xywh[n].tolist()
+    x0, y0, x1, y1 = _edges(shapes.box_xywh[n], size_hw)
     by_x, by_y = size_wh[0] / int(size_hw[1]), size_wh[1] / int(size_hw[0])
-    box = (round(x * by_x), round(y * by_y), round((x + width) * by_x), round((y + height) * by_y))
+    box = (round(x0 * by_x), round(y0 * by_y), round(x1 * by_x), round(y1 * by_y))
     alpha_HW = None
     bitmap_HW = _decoded(shapes, n, size_hw)
     if bitmap_HW is not None:
@@ -228,32 +228,40 @@ def _bitmap(shapes: Shapes, n: int, size_hw: Sequence[int]) -> np.ndarray:
     bitmap_HW = _decoded(shapes, n, size_hw)
     if bitmap_HW is None:
         bitmap_HW = np.zeros(size_hw, dtype=np.uint8)
-        x, y, width, height = shapes.box_xywh[n].tolist()
-        rows = slice(max(0, round(y)), max(0, round(y + height)))
-        bitmap_HW[rows, max(0, round(x)) : max(0, round(x + width))] = 1
+        x0, y0, x1, y1 = (max(0, round(v)) for v in _edges(shapes.box_xywh[n], size_hw))
+        bitmap_HW[y0:y1, x0:x1] = 1
     return bitmap_HW
+
+
+def _edges(box_xywh: Sequence[float], size_hw: Sequence[int]) -> list[float]:
+    """Return x0, y0, x1, y1 of a box, none further out of the photo than its size.
+
+    No pencil reaches a box at 1e300.
+    """
+    x, y, width, height = map(float, box_xywh)
+    reach = np.array([size_hw[1], size_hw[0]] * 2, dtype=np.float64)
+    edges = np.nan_to_num([x, y, x + width, y + height])
+    return np.clip(edges, -reach, 2 * reach).tolist()  # type: ignore[no-any-return]
 
 
 def _cut(around_xywh: Sequence[float], size_hw: Sequence[int]) -> tuple[int, int, int, int]:
     """Return a square (x0, y0, x1, y1) round a box; where the photo ends it is cut off or moved."""
-    x, y, width, height = (float(v) for v in around_xywh)
-    side = max((1 + 2 * _MARGIN) * max(width, height), _LEAST_CUT_PX)
+    x0, y0, x1, y1 = _edges(around_xywh, size_hw)
+    side = max((1 + 2 * _MARGIN) * max(x1 - x0, y1 - y0), _LEAST_CUT_PX)
     ends = []
-    for middle, photo_px in ((x + width / 2, int(size_hw[1])), (y + height / 2, int(size_hw[0]))):
+    for middle, photo_px in (((x0 + x1) / 2, int(size_hw[1])), ((y0 + y1) / 2, int(size_hw[0]))):
         length = min(math.ceil(side), photo_px)
         start = min(max(round(middle - length / 2), 0), photo_px - length)
         ends.append((start, start + length))
-    (x0, x1), (y0, y1) = ends
-    return x0, y0, x1, y1
+    (left, right), (upper, lower) = ends
+    return left, upper, right, lower
 
 
 def _outline(
     canvas: np.ndarray, solid_HW: np.ndarray, colour: Colour, width_px: int, dashes: bool
 ) -> None:
     """Draw an outline with a dark edge, which keeps it visible on any photo."""
-    lines, _ = cv2.findContours(
-        solid_HW.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-    )
+    lines, _ = cv2.findContours(solid_HW.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if dashes:
         on, period = 5 * width_px, 9 * width_px
         pieces = [

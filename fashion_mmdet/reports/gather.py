@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from fashion_mmdet.core.bootstrap import (
     N_DRAWS,
@@ -18,9 +19,10 @@ from fashion_mmdet.core.bootstrap import (
     mean_draws,
     require_same_truth,
 )
+from fashion_mmdet.core.errors import FashionError
 
 from .runs import Run
-from .settings import differing
+from .settings import are_same, differing
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,17 @@ class Recipe:
         """Return a figure with its interval over images."""
         return self.draws[kind, figure].interval
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, each another; () where one is not known or stands twice."""
+        seeds = [run.record.seed for run in self.runs]
+        known = {seed for seed in seeds if seed is not None}
+        return tuple(sorted(known)) if len(known) == len(seeds) else ()
+
     def spread(self, kind: str, figure: str = "mAP") -> float | None:
-        """Return the standard deviation of a figure between seeds; None of a single run."""
+        """Return the standard deviation between seeds; None without two seeds or more."""
         values = [one[kind, figure].value for one in self.of_run]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return float(np.std(values, ddof=1)) if len(self.seeds) > 1 else None
 
     def mean_of(self, of_run: Callable[[Run], float | None]) -> float | None:
         """Return the mean over runs of what is known of them; None where nothing is."""
@@ -64,6 +73,7 @@ class Pair:
         difference: the second's AP minus the first's, with its paired interval.
         seed_noise: standard deviation of the difference from seeds alone, as far as the recipes of
             the report tell; None where none of them has two.
+        freedom: on how many seeds, less one a recipe, that rests.
     """
 
     first: str
@@ -71,6 +81,7 @@ class Pair:
     kind: str
     difference: Difference
     seed_noise: float | None
+    freedom: int = 0
 
     @property
     def verdict(self) -> str:
@@ -79,8 +90,14 @@ class Pair:
 
     @property
     def is_within_seeds(self) -> bool | None:
-        """Whether other seeds might turn it: it is less than twice their noise. None: unknown."""
-        return None if self.seed_noise is None else abs(self.difference.value) < 2 * self.seed_noise
+        """Whether other seeds might turn it: it lies in the 95 % of a t test. None: not known.
+
+        Two seeds tell little: with one degree of freedom that is 12.7 deviations.
+        """
+        if self.seed_noise is None:
+            return None
+        reach = float(stdtrit(self.freedom, 0.975)) * self.seed_noise
+        return bool(abs(self.difference.value) < reach)
 
 
 def gather(runs: Sequence[Run], n_draws: int = N_DRAWS, seed: int = 0) -> list[Recipe]:
@@ -90,16 +107,36 @@ def gather(runs: Sequence[Run], n_draws: int = N_DRAWS, seed: int = 0) -> list[R
         runs: comparable ones.
         n_draws: of images.
         seed: of the draws.
+
+    Raises:
+        FashionError: for one checkpoint given twice.
     """
     kinds = kinds_of(runs)
     for run in runs[1:]:
         for kind in kinds:
             require_same_truth(runs[0].evidence.matches[kind], run.evidence.matches[kind])
     columns = list(differing(runs).values())
-    members: dict[str, list[Run]] = {}
-    for n, run in enumerate(runs):
-        members.setdefault(repr([column[n] for column in columns]), []).append(run)
-    return [_recipe(tuple(of_one), kinds, n_draws, seed) for of_one in members.values()]
+    members: list[list[int]] = []
+    for n in range(len(runs)):
+        same = (m for m in members if all(are_same(c[m[0]], c[n]) for c in columns))
+        of_recipe = next(same, None)
+        if of_recipe is None:
+            members.append([n])
+        else:
+            of_recipe.append(n)
+    return [_recipe(tuple(runs[n] for n in of_one), kinds, n_draws, seed) for of_one in members]
+
+
+def _refuse_repeats(runs: Sequence[Run]) -> None:
+    """Refuse one set of weights under two names, which would pass for two seeds."""
+    seen: dict[str, Run] = {}
+    for run in runs:
+        weights = run.record.tests[-1].checkpoint_sha256 if run.split == "test" else None
+        if weights is not None and (same := seen.setdefault(weights, run)) is not run:
+            raise FashionError(
+                f"{run.path}: other weights than those of {same.path} expected, got the same "
+                f"checkpoint (sha256 {weights[:12]}) under the same settings. Leave one out."
+            )
 
 
 def kinds_of(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -108,6 +145,7 @@ def kinds_of(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _recipe(runs: tuple[Run, ...], kinds: Sequence[str], n_draws: int, seed: int) -> Recipe:
+    _refuse_repeats(runs)
     of_run: list[dict[tuple[str, str], Draws]] = []
     for run in runs:
         measured: dict[tuple[str, str], Draws] = {}
@@ -128,8 +166,9 @@ def pairs_of(recipes: Sequence[Recipe], kind: str) -> list[Pair]:
         difference = second.draws[kind, "mAP"].minus(first.draws[kind, "mAP"])
         sd = None
         if noise is not None:
-            sd = float(np.sqrt(noise * (1 / len(first.runs) + 1 / len(second.runs))))
-        out.append(Pair(first.name, second.name, kind, difference, sd))
+            sd = float(np.sqrt(noise[0] * (1 / len(first.runs) + 1 / len(second.runs))))
+        freedom = 0 if noise is None else noise[1]
+        out.append(Pair(first.name, second.name, kind, difference, sd, freedom))
     return out
 
 
@@ -144,14 +183,15 @@ def seed_pairs(recipes: Sequence[Recipe], kind: str) -> list[Pair]:
     return out
 
 
-def _seed_variance(recipes: Sequence[Recipe], kind: str) -> float | None:
-    """Return the variance between seeds, pooled over the recipes that have several."""
+def _seed_variance(recipes: Sequence[Recipe], kind: str) -> tuple[float, int] | None:
+    """Return the variance between seeds, pooled over the recipes with several, and its freedom."""
     squares, freedom = 0.0, 0
     for recipe in recipes:
-        values = [one[kind, "mAP"].value for one in recipe.of_run]
-        squares += float(np.sum((np.array(values) - np.mean(values)) ** 2))
-        freedom += len(values) - 1
-    return squares / freedom if freedom else None
+        if recipe.seeds:
+            values = np.array([one[kind, "mAP"].value for one in recipe.of_run])
+            squares += float(np.sum((values - values.mean()) ** 2))
+            freedom += len(values) - 1
+    return (squares / freedom, freedom) if freedom else None
 
 
 def group_values(of_label: Mapping[str, float], groups: Mapping[str, Any]) -> dict[str, float]:

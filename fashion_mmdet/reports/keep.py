@@ -9,18 +9,31 @@ from pathlib import Path
 
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.evidence import write_evidence
+from fashion_mmdet.core.files import refuse_overwrite, refuse_own_input, require_writable
 from fashion_mmdet.core.run_record import FILE_NAME, write_run
 
 from .runs import Run
 
 
 def require_new(out: str | os.PathLike[str], runs: Sequence[Run], force: bool) -> None:
-    """Refuse to overwrite what is kept of a run already, unless ``force``."""
-    there = [run.name for run in runs if (Path(out) / run.name / FILE_NAME).exists()]
-    if there and not force:
-        raise FashionError(
-            f"{Path(out) / there[0]}: a new folder expected, it holds a run. Use --force."
-        )
+    """Refuse to overwrite what is kept of a run already, unless ``force``; a run itself always."""
+    for run in runs:
+        folder = Path(out) / run.name
+        refuse_own_input(folder, run.path)  # its masks would be lost
+        if os.path.lexists(folder / FILE_NAME) and not force:
+            raise FashionError(f"{folder}: a new folder expected, it holds a run. Use --force.")
+        for path in targets(out, [run]):
+            refuse_overwrite(path, force)
+            require_writable(path)
+
+
+def targets(out: str | os.PathLike[str], runs: Sequence[Run]) -> list[Path]:
+    """Return the files that :func:`keep` writes."""
+    return [
+        Path(out) / run.name / name
+        for run in runs
+        for name in (f"evidence_{run.split}.npz", FILE_NAME)
+    ]
 
 
 def keep(out: str | os.PathLike[str], runs: Sequence[Run]) -> list[Path]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fashion_mmdet.core.curves import average_precisions, mean_ap
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.evidence import Evidence, read_evidence
 from fashion_mmdet.core.run_record import RunRecord, read_run
 
+_AP_TOLERANCE = 1e-6
 #: What is looked for, the better one first.
 SPLITS = ("test", "val")
 
@@ -120,4 +122,22 @@ def _run(path: Path, name: str, record: RunRecord, split: str) -> Run:
             f"{path}: evidence_{split}.npz of the evaluation in run.json expected, got one of "
             f"other annotations ({evidence.sha256[:12]}). Evaluate again with `fashion test`."
         )
+    _require_same_figures(path, split, evidence, metrics)
     return Run(path, name, record, split, evidence, metrics, rate, checkpoint)
+
+
+def _require_same_figures(
+    path: Path, split: str, evidence: Evidence, metrics: Mapping[str, Any]
+) -> None:
+    """Refuse evidence of another evaluation than the one in the record: a write was cut short."""
+    for kind, matches in evidence.matches.items():
+        recorded = metrics.get(f"coco/{kind}_mAP")
+        if recorded is None:  # a metric of another name
+            continue
+        ap = float(mean_ap(average_precisions(matches, len(evidence.classes)))[0])
+        if abs(ap - float(recorded)) > _AP_TOLERANCE:
+            raise FashionError(
+                f"{path}: evidence_{split}.npz with the {kind} AP of run.json, {recorded:.4f}, "
+                f"expected, got {ap:.4f}: they are of two evaluations. Evaluate again with "
+                "`fashion test`."
+            )

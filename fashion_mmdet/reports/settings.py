@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,15 +16,18 @@ from .runs import Run
 _NOT_OF_THE_RECIPE = {
     "work_dir", "load_from", "resume", "launcher", "wandb", "visualizer", "vis_backends",
     "log_level", "log_processor", "experiment_name", "custom_imports", "runner_type",
-    "test_evaluator", "val_dataloader", "val_evaluator",
+    "test_evaluator", "val_evaluator",
 }  # fmt: skip
+#: Split -> the loader of the other one, which the figures do not come from.
+_OTHER_LOADER = {"test": "val_dataloader", "val": "test_dataloader"}
 #: Variables of our config files that a run reads under another key.
 _VARIABLES = {"backbone_weights", "data_root", "place", "train_pipeline", "test_pipeline",
               "num_classes", "_base_"}  # fmt: skip
 #: Where the same data may lie on another machine; the data's hashes are compared instead.
-_PLACES = {"data_root", "ann_file", "data_prefix"}
+_PLACES = {"data_root", "ann_file"}
 SEED = "randomness.seed"
 TRAIN_DATA = "training data"
+_FOLDERS = re.compile(r"(?:\w+:)?/?(?:[^\s/]+/)+(?=[^\s/])")
 
 
 def require_comparable(runs: Sequence[Run], other_train_data: bool = False) -> None:
@@ -37,6 +41,12 @@ def require_comparable(runs: Sequence[Run], other_train_data: bool = False) -> N
         FashionError: naming what differs, and which runs.
     """
     first = runs[0]
+    if not set.intersection(*(set(run.evidence.matches) for run in runs)):
+        kinds = "; ".join(f"{run.name}: {', '.join(run.evidence.matches)}" for run in runs)
+        raise FashionError(
+            f"{first.path}: runs that were all scored by boxes, or all by masks, expected, got "
+            f"{kinds}. Set the same metric in test_evaluator and test again."
+        )
     for run in runs[1:]:
         if run.evidence.sha256 != first.evidence.sha256:
             one, other = (
@@ -55,9 +65,9 @@ def require_comparable(runs: Sequence[Run], other_train_data: bool = False) -> N
                 f"got {len(run.evidence.classes)}{f' ({only[0]!r} in one only)' if only else ''}. "
                 "Models of other classes, or of another order, are not compared."
             )
-        if not other_train_data and (said := _other_training(first, run)):
+        if not other_train_data and (got := _other_training(first, run)):
             raise FashionError(
-                f"{run.path}: runs trained on the same set as {first.path} expected, got {said}. "
+                f"{run.path}: runs trained on the same set as {first.path} expected, got {got}. "
                 "If the data is what you compare, add --train-data-may-differ."
             )
 
@@ -65,19 +75,20 @@ def require_comparable(runs: Sequence[Run], other_train_data: bool = False) -> N
 def _other_training(first: Run, run: Run) -> str | None:
     """Return how the training data differ; None where they do not, or one is not known."""
     one, other = training_hashes(first), training_hashes(run)
-    if not one or not other or one == other:
+    if one is None or other is None or one == other:
         return None
     files = run.record.data["train"]
     return ", ".join(f"{f.images} images of {f.file} ({(_origin(f) or '?')[:12]})" for f in files)
 
 
-def training_hashes(run: Run) -> tuple[str, ...]:
-    """Return what the run was trained on; () where nothing is known of it.
+def training_hashes(run: Run) -> tuple[str, ...] | None:
+    """Return what the run was trained on; None where that is not known.
 
     A cache of resized photos counts as the annotations that it was made of.
     """
-    files = run.record.data.get("train", ())
-    return tuple(sorted(str(_origin(file)) for file in files))
+    hashes = [_origin(file) for file in run.record.data.get("train", ())]
+    known = [name for name in hashes if name is not None]
+    return tuple(sorted(known)) if known and len(known) == len(hashes) else None
 
 
 def _origin(file: DataFile) -> str | None:
@@ -86,14 +97,31 @@ def _origin(file: DataFile) -> str | None:
 
 def settings_of(run: Run) -> dict[str, Any]:
     """Return the recipe of a run as dotted key -> value, the seed under :data:`SEED`."""
+    record = run.record
     out: dict[str, Any] = {}
-    for key, value in run.record.config.items():
-        if key not in _NOT_OF_THE_RECIPE and key not in _VARIABLES:
+    for key, value in record.config.items():
+        if key not in _NOT_OF_THE_RECIPE | _VARIABLES | {_OTHER_LOADER[run.split]}:
             _flatten(value, key, out)
-    out[SEED] = run.record.seed
-    if hashes := training_hashes(run):
-        out[TRAIN_DATA] = " + ".join(name[:12] for name in hashes)
+    out[SEED] = record.seed
+    out["processes"] = record.setting.processes
+    if record.sessions:
+        out["weights from"] = without_folders("; ".join(record.initialisation))
+    out[TRAIN_DATA] = " + ".join(name[:12] for name in training_hashes(run) or ("not known",))
+    out["evaluated"] = run.checkpoint
+    if record.status in ("stopped", "running"):
+        out["training"] = record.status
+    if run.split == "test":
+        out.update({f"tested with {k}": v[-1] for k, v in record.tests[-1].changed.items()})
     return out
+
+
+def without_folders(text: str) -> str:
+    """Return ``text`` with the names of its files alone: the same file may lie anywhere.
+
+    >>> without_folders("backbone from /a/b/resnet18.pth, the rest random")
+    'backbone from resnet18.pth, the rest random'
+    """
+    return _FOLDERS.sub("", text)
 
 
 def _flatten(value: Any, key: str, out: dict[str, Any]) -> None:
@@ -104,6 +132,8 @@ def _flatten(value: Any, key: str, out: dict[str, Any]) -> None:
     elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
         for i, part in enumerate(value):
             _flatten(part, f"{key}.{i}", out)
+    elif key.endswith((".checkpoint", "data_prefix.img")) and isinstance(value, str):
+        out[key] = without_folders(value.rstrip("/"))
     else:
         out[key] = value
 
@@ -119,8 +149,13 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     return {
         key: values
         for key, values in table.items()
-        if any(differences({"": values[0]}, {"": value}) for value in values[1:])
+        if any(not are_same(values[0], value) for value in values[1:])
     }
+
+
+def are_same(one: Any, other: Any) -> bool:
+    """Return whether two values of a setting are the same: 1 is 1.0, and is not True."""
+    return not differences({"": one}, {"": other})
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
@@ -156,32 +191,47 @@ def said(value: Any) -> str:
 def remarks(runs: Sequence[Run]) -> list[str]:
     """Return what else differs between runs, a sentence each: code, packages, machine, state."""
     out = []
-    codes = {r.name: r.record.setting.code for r in runs}
-    unclean = [name for name, code in codes.items() if code is None or not code.clean]
-    if len({c.revision for c in codes.values() if c}) > 1:
-        shown = ", ".join(f"{n} {c.revision[:10] if c else 'unknown'}" for n, c in codes.items())
-        out.append(f"Trained by different revisions of the code: {shown}.")
-    if unclean:
-        out.append(f"Code not of a commit, or changed since: {', '.join(unclean)}.")
-    for what, of_run in (
-        ("versions of packages", lambda r: r.record.setting.versions),
-        ("machines, so that times do not compare", lambda r: r.record.setting.hardware),
-        ("numbers of processes", lambda r: r.record.setting.processes),
-    ):
-        values = [of_run(run) for run in runs]
-        if any(value != values[0] for value in values[1:]):
+    for when, of_run in (("Trained", lambda r: r.record.setting), ("Evaluated", _evaluated_in)):
+        settings = [of_run(run) for run in runs]
+        codes = [setting.code.revision[:10] if setting.code else "unknown" for setting in settings]
+        if len(set(codes)) > 1:
+            shown = ", ".join(f"{r.name} {code}" for r, code in zip(runs, codes, strict=True))
+            out.append(f"{when} by different revisions of the code: {shown}.")
+        unclean = [
+            run.name
+            for run, setting in zip(runs, settings, strict=True)
+            if setting.code is None or not setting.code.clean
+        ]
+        if unclean:
+            out.append(f"{when} by code that is of no commit, or changed since: {_few(unclean)}.")
+        for what, values in (
+            ("versions of packages", [setting.versions for setting in settings]),
+            ("machines, so that times do not compare", [setting.hardware for setting in settings]),
+        ):
             others = [r.name for r, v in zip(runs, values, strict=True) if v != values[0]]
-            out.append(f"Different {what}: {runs[0].name} against {', '.join(others)}.")
+            if others:
+                out.append(f"{when} with different {what}: {runs[0].name} against {_few(others)}.")
     for run in runs:
-        if run.record.status in ("running", "stopped"):
-            why = f" ({run.record.error})" if run.record.error else ""
-            out.append(f"{run.name} did not finish its training: {run.record.status}{why}.")
-        for session in run.record.sessions:
+        record = run.record
+        if record.status in ("running", "stopped"):
+            why = f" ({record.error})" if record.error else ""
+            out.append(f"{run.name} did not finish its training: {record.status}{why}.")
+        if training_hashes(run) is None:
+            out.append(f"What {run.name} was trained on is not known.")
+        for session in record.sessions:
             if session.changed:
-                keys = ", ".join(list(session.changed)[:3])
-                out.append(f"{run.name} was resumed under other settings ({keys}).")
-        changed = run.record.tests[-1].changed if run.split == "test" else {}
-        if changed:
-            keys = ", ".join(f"{key} {said(v[-1])}" for key, v in list(changed.items())[:3])
-            out.append(f"{run.name} was tested under other settings than trained ({keys}).")
+                out.append(f"{run.name} was resumed with other {_few(list(session.changed))}.")
+        if run.split == "test" and (changed := record.tests[-1].changed):
+            pairs = [f"{key} {said(values[-1])}" for key, values in changed.items()]
+            out.append(f"{run.name} was tested under other settings than trained: {_few(pairs)}.")
     return out
+
+
+def _evaluated_in(run: Run) -> Any:
+    """Return the code, packages and machine that the evidence was made with."""
+    return (run.record.tests[-1] if run.split == "test" else run.record).setting
+
+
+def _few(names: Sequence[str], count: int = 3) -> str:
+    more = len(names) - count
+    return ", ".join(names[:count]) + (f" and {more} more" if more > 0 else "")

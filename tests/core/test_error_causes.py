@@ -265,6 +265,14 @@ def test_find_causes_without_anything_has_no_ap():
     assert causes.counts[Cause.BKG] == 1 and np.isnan(causes.cost[Cause.BKG])
 
 
+def test_find_causes_of_nothing_found_costs_all_of_ap50():
+    truth = [gt([0, 0, 40, 40], 0), gt([60, 0, 40, 40], 1), gt([0, 60, 9, 9], 1, crowd=1)]
+    causes = find_causes(evidence_of(truth, []), "segm")
+    assert causes.ap50 == 0 and causes.counts[Cause.MISSED] == 2
+    assert [causes.cost[error] for error in ERRORS] == [0, 0, 0, 0, 0, 1]
+    assert causes.cost_false_negatives == 1 and causes.cost_false_positives == 0
+
+
 def test_find_causes_refuses_what_it_cannot_do(many):
     bare = replace(many, truth=replace(many.truth, counts=None))
     with pytest.raises(AnnotationError, match="with masks expected"):

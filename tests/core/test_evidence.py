@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import pickle
+import random
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fashion_mmdet.core import evidence as module
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.evidence import Evidence, read_evidence, write_evidence
 from fashion_mmdet.core.matching import match
@@ -71,23 +74,223 @@ def test_evidence_whose_arrays_do_not_fit_is_refused(tmp_path, evidence, change,
         read_evidence(tmp_path / "e.npz")
 
 
+def with_found(evidence, **arrays):
+    """Return the evidence with other arrays of its detections."""
+    arrays = {k: v if k == "counts" else np.array(v, dtype=float) for k, v in arrays.items()}
+    return replace(evidence, found=replace(evidence.found, **arrays))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda e: replace(e, image_ids=e.image_ids[::-1]), "rising image ids"),
         (lambda e: replace(e, size_hw=e.size_hw[:1]), "rising image ids"),
-        (lambda e: replace(e, size_hw=e.size_hw * 0), "rising image ids"),
+        (lambda e: replace(e, size_hw=e.size_hw * 0), "at least 1 px a side .* got 0 x 0"),
+        (lambda e: replace(e, size_hw=e.size_hw * 2**27), "at most 2147483647 px"),
+        (lambda e: replace(e, image_ids=np.array([9, 7], np.uint64)), "rising image ids"),
         (lambda e: replace(e, image_ids=e.image_ids + 1), "equal to the file's own"),
         (lambda e: replace(e, found=replace(e.found, image=e.found.image + 2)), "found/image: 0"),
         (lambda e: replace(e, truth=replace(e.truth, label=e.truth.label + 1)), "truth/label: 0"),
         (lambda e: replace(e, found=replace(e.found, score=e.found.score[:1])), "found/score: sh"),
         (lambda e: replace(e, found=replace(e.found, counts=("abc",))), "2 run-length codes"),
+        (lambda e: with_found(e, score=[0.5, np.nan]), "found/score: finite .* got nan"),
+        (lambda e: with_found(e, score=[0.5, 1.5]), "found/score: .* 0 and at most 1 .* 1.5"),
+        (lambda e: with_found(e, score=[0.5, -0.5]), "found/score: finite .* got -0.5"),
+        (lambda e: with_found(e, area_px=[np.inf, 1]), "found/area_px: finite .* got inf"),
+        (lambda e: with_found(e, area_px=[64, -1]), "found/area_px: .* at least 0 .* got -1"),
+        (
+            lambda e: with_found(e, box_xywh=[[0, 0, 8, 8], [0, np.nan, 8, 8]]),
+            "found/box_xywh: finite .* got nan",
+        ),
+        (
+            lambda e: with_found(e, box_xywh=[[0, 0, 8, 8], [0, -1e300, 8, 8]]),
+            r"found/box_xywh: finite .* got -1e\+300",
+        ),
+        (lambda e: replace(e, matches={}), r"matches of 'bbox' or 'segm' expected, got \[\]"),
+        (
+            lambda e: replace(e, matches={"boundary": e.matches["segm"]}),
+            r"matches of 'bbox' or 'segm' expected, got \['boundary'\]",
+        ),
     ],
 )
 def test_evidence_whose_shapes_do_not_fit_is_refused(tmp_path, evidence, change, said):
     write_evidence(tmp_path / "e.npz", change(evidence))
     with pytest.raises(FashionError, match=said):
         read_evidence(tmp_path / "e.npz")
+
+
+# Each makes pycocotools run for ever or read beyond the code, or is a mask of another size.
+@pytest.mark.parametrize(
+    "code", ["1@@@@", "\x01\x02~~~~", "ooooooo", "oooo", "", "0", "oooooo3oooooo3", "1" * 99, "T2"]
+)
+def test_evidence_with_a_code_that_is_no_mask_is_refused(tmp_path, evidence, code):
+    good = evidence.found.counts[0]
+    write_evidence(tmp_path / "e.npz", with_found(evidence, counts=(good, code)))
+    with pytest.raises(FashionError, match=r"e\.npz: found/codes\[1\]: "):
+        read_evidence(tmp_path / "e.npz")
+
+
+def test_evidence_with_code_lengths_that_wrap_round_is_refused(tmp_path, evidence):
+    write_evidence(tmp_path / "e.npz", evidence)
+    arrays = dict(np.load(tmp_path / "e.npz"))
+    n = arrays["found/codes"].size
+    arrays["found/code_lengths"] = np.array([n + 1, 2**64 - 1], dtype=np.uint64)
+    np.savez(tmp_path / "e.npz", **arrays)
+    with pytest.raises(FashionError, match="found/codes: 2 run-length codes expected"):
+        read_evidence(tmp_path / "e.npz")
+
+
+def crowded():
+    """Two photos, with more detections of a class than count, and equal scores."""
+    thing = {"bbox": [0, 0, 8, 8], "area": 64}
+    truth = [{**thing, "image_id": i, "category_id": k, "iscrowd": int(i == k)}
+             for i in (9, 7) for k in (1, 0, 1)]  # fmt: skip
+    found = [{**thing, "image_id": i, "label": n % 2, "score": (n % 7) / 10}
+             for i in (9, 7) for n in range(206 if i == 9 else 10)]  # fmt: skip
+    position = {7: 0, 9: 1}
+    return Evidence(
+        classes=("a", "b"), annotations="x.json", sha256="0" * 64, photos=None, file_names={},
+        image_ids=np.array([7, 9]), size_hw=np.array([[8, 8], [8, 8]]),
+        truth=to_shapes(truth, position, "category_id"), found=to_shapes(found, position, "label"),
+        matches={"bbox": match([7, 9], truth, found, "bbox")},
+    )  # fmt: skip
+
+
+def test_evidence_of_more_than_count_of_none_and_without_masks_is_read(tmp_path):
+    evidence = crowded()
+    write_evidence(tmp_path / "e.npz", evidence)
+    found = read_evidence(tmp_path / "e.npz")
+    assert len(found.found) == 216 and found.matches["bbox"].det_score.size == 210
+    assert found.truth.counts is None
+    matches = {"bbox": match([7, 9], [], [], "bbox")}
+    none = to_shapes([], {}, "label")
+    write_evidence(tmp_path / "e.npz", replace(evidence, truth=none, found=none, matches=matches))
+    assert len(read_evidence(tmp_path / "e.npz").found) == 0
+
+
+def swapped(array, i, j):
+    out = array.copy()
+    out[[i, j]] = out[[j, i]]
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: {"det_score": swapped(m.det_score, 0, 4)}, "then falling score expected"),
+        (lambda m: {"det_label": swapped(m.det_label, 0, 9)}, "by image, then label, then"),
+        (lambda m: {"det_image": m.det_image[::-1]}, "by image, then label, then"),
+        (lambda m: {"det_rank": m.det_rank - 1}, "det_rank: places from 0"),
+        (lambda m: {"det_score": m.det_score + 0.9}, "bbox/det_score: finite numbers"),
+        (lambda m: {"det_score": m.det_score * np.nan}, "bbox/det_score: finite numbers"),
+        (lambda m: {"gt_label": swapped(m.gt_label, 0, 1)}, "gt_label: instances by image"),
+        (lambda m: {"gt_label": m.gt_label * 0}, "gt_label: the 6 instances of truth"),
+        (lambda m: {"det_label": np.where(m.det_image == 0, 0, m.det_label),
+                    "det_score": m.det_score * 0,
+                    "det_rank": np.r_[np.arange(10), m.det_rank[10:]]},
+         "det_label: the 216 detections of found"),
+        (lambda m: {name: array[1:] for name, array in m.arrays().items() if "D" in name
+                    or "det" in name} | {"det_rank": np.r_[np.arange(4), m.det_rank[5:]]},
+         "det_label: the 216 detections of found, at most 100"),
+    ],
+)  # fmt: skip
+def test_evidence_whose_matches_are_others_or_in_disorder_is_refused(tmp_path, change, said):
+    evidence = crowded()
+    matches = evidence.matches["bbox"]
+    broken = replace(matches, **change(matches))
+    write_evidence(tmp_path / "e.npz", replace(evidence, matches={"bbox": broken}))
+    with pytest.raises(FashionError, match=said):
+        read_evidence(tmp_path / "e.npz")
+
+
+def test_evidence_with_bytes_changed_or_cut_is_read_or_refused_in_words(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    whole, rng, outcomes = path.read_bytes(), random.Random(0), set()
+    for turn in range(500):
+        content = bytearray(whole)
+        for _ in range(rng.choice([1, 3])):
+            content[rng.randrange(len(content))] ^= rng.randrange(1, 256)
+        if turn % 5 == 0:
+            del content[rng.randrange(len(content)) :]
+        path.write_bytes(content)
+        try:
+            read_evidence(path)
+            outcomes.add("read")
+        except FashionError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+def add_member(path, name, content, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "a", compression) as archive:
+        archive.writestr(name, content)
+
+
+def header(shape, descr="|u1"):
+    stream = io.BytesIO()
+    fields = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, fields)
+    return stream.getvalue()
+
+
+def test_evidence_that_unpacks_to_too_much_is_refused_before_it_does(
+    tmp_path, evidence, monkeypatch
+):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    add_member(path, "junk/x.npy", header((4 << 20,)) + bytes(4 << 20))
+    assert read_evidence(path).classes == evidence.classes, "not read, no harm"
+    monkeypatch.setattr(module, "_MOST_BYTES", 4 << 20)
+    with pytest.raises(FashionError, match=r"at most 4,194,304 bytes of evidence expected, got 4"):
+        read_evidence(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "_MOST_RATIO", 100)
+    with pytest.raises(FashionError, match="bytes of evidence expected"):
+        read_evidence(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "compression"),
+    [
+        (header((1 << 40,), "<f8"), zipfile.ZIP_DEFLATED),  # claims 8 TiB
+        (header((-1, -8), "|u1") + bytes(8), zipfile.ZIP_DEFLATED),
+        (header((1 << 40,), "|V0"), zipfile.ZIP_DEFLATED),
+        (b"\x93NUMPY\x01\x00\x0a\x00{'descr': (", zipfile.ZIP_DEFLATED),
+        (header((2,)) + bytes(2), zipfile.ZIP_LZMA),  # is unpacked without a bound
+    ],
+)
+def test_evidence_with_an_array_that_is_not_what_it_claims_is_refused(
+    tmp_path, evidence, content, compression
+):
+    path = tmp_path / "e.npz"
+    write_evidence(path, replace(evidence, matches={"bbox": evidence.matches["bbox"]}))
+    add_member(path, "segm/det_rank.npy", content, compression)
+    with pytest.raises(FashionError, match="got another or a damaged file"):
+        read_evidence(path)
+
+
+def test_evidence_with_a_head_too_deep_or_too_long_a_number_is_refused(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    for text in (b"[" * 200_000, b'{"version": 2, "matches": 3}', b'{"version": ' + b"9" * 5000):
+        write_evidence(path, evidence)
+        arrays = {**np.load(path), "head": np.frombuffer(text, dtype=np.uint8)}
+        np.savez_compressed(path, **arrays)
+        with pytest.raises(FashionError, match="expected, got"):
+            read_evidence(path)
+
+
+def test_evidence_that_claims_a_large_array_takes_no_memory_for_it(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    write_evidence(path, replace(evidence, matches={"bbox": evidence.matches["bbox"]}))
+    add_member(path, "segm/det_rank.npy", header((1 << 30,)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FashionError, match="got another or a damaged file"):
+            read_evidence(path)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
 
 
 class Harm:

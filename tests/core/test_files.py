@@ -33,6 +33,18 @@ def test_atomic_open_clean_exit_replaces_the_file(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("mode", [0o440, 0o600, 0o755])
+def test_atomic_open_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    path, link = tmp_path / "a.txt", tmp_path / "link"
+    path.write_text("older")
+    link.symlink_to(path)
+    path.chmod(mode)
+    for name in (path, link):
+        with atomic_open(name) as stream:
+            stream.write("newer")
+        assert path.stat().st_mode & 0o777 == mode and path.read_text() == "newer"
+
+
 def test_atomic_open_binary_mode_takes_bytes(tmp_path):
     with atomic_open(tmp_path / "a", "wb") as stream:
         stream.write(b"\r\n\xff")
@@ -200,6 +212,25 @@ def test_refuse_overwrite_existing_file_needs_force(tmp_path):
     with pytest.raises(FashionError, match="--force"):
         refuse_overwrite(path, force=False)
     refuse_overwrite(path, force=True)
+
+
+def test_refuse_overwrite_link_to_nothing_is_a_name_that_is_taken(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "nothing")
+    with pytest.raises(FashionError, match="a new file expected, it exists already. Use --force"):
+        refuse_overwrite(tmp_path / "a", force=False)
+    refuse_overwrite(tmp_path / "a", force=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_require_writable_pipe_and_link_out_of_reach_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FashionError, match="a device or the like"):
+        require_writable(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file" / "a")
+    with pytest.raises(FashionError, match="found a file of that name"):
+        require_writable(tmp_path / "link")
+    assert require_writable(tmp_path / "new" / "a") is None
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -147,6 +147,14 @@ def test_record_set_aside_keeps_every_earlier_one(tmp_path: Path) -> None:
         ({"tests": {}}, r"tests: a list expected, got \{\}"),
         ({"validations": [3]}, r"validations\[0\]: an object expected, got 3"),
         ({"overrides": []}, "overrides: an object expected"),
+        (
+            {"wall_s": 10**400},
+            r"wall_s: a number of at most 2\*\*63 in size expected, got 10+\.\.\.",
+        ),
+        (
+            {"seed": -(2**63) - 1},
+            r"seed: a whole number of at most 2\*\*63 in size expected, got -9",
+        ),
         ({"wall_s": "x" * 500}, r"wall_s: a number expected, got 'x+\.\.\.\. Was"),
     ],
 )

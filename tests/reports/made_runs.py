@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,8 @@ def make_run(
     session = Session("2026-11-28T00:00:00Z", "2026-11-28T00:10:00Z", None, 600.0, None, 0, 0, 3,
                       120, 400, 100.0 + 50 * skill, 900.0, None, {})  # fmt: skip
     test = ScoredTest(
-        "work/epoch_3.pth", "c" * 64, "2026-11-28T00:11:00Z", 30.0, figures, (), 6.0 - 4 * skill,
-        (data,), SETTING, {},
+        "work/epoch_3.pth", hashlib.sha256(str(folder).encode()).hexdigest(),
+        "2026-11-28T00:11:00Z", 30.0, figures, (), 6.0 - 4 * skill, (data,), SETTING, {},
     )  # fmt: skip
     record = RunRecord(
         SCHEMA, "recipe", "finished", None, "2026-11-28T00:00:00Z", "", None, 0.0, None, None, None,

@@ -23,6 +23,7 @@ from fashion_mmdet.commands import run as run_command  # noqa: E402
 from fashion_mmdet.core.curves import average_precisions  # noqa: E402
 from fashion_mmdet.core.error_causes import ERRORS, Cause, Fate  # noqa: E402
 from fashion_mmdet.core.errors import FashionError  # noqa: E402
+from fashion_mmdet.core.shapes import Shapes  # noqa: E402
 from fashion_mmdet.reports.analyze import (  # noqa: E402
     FILES,
     analyze,
@@ -33,6 +34,7 @@ from fashion_mmdet.reports.analyze import (  # noqa: E402
 )
 from fashion_mmdet.reports.analyze_pictures import pictures_of, worst  # noqa: E402
 from fashion_mmdet.reports.analyze_words import class_pairs, mend_first, where  # noqa: E402
+from fashion_mmdet.reports.compare_table import inline  # noqa: E402
 from fashion_mmdet.reports.runs import read_runs  # noqa: E402
 
 
@@ -91,10 +93,39 @@ def test_mend_first_names_the_dearest_cause_first(found) -> None:
 
 
 def test_mend_first_of_a_faultless_run_says_so(found) -> None:
-    free = dataclasses.replace(found.causes, cost=dict.fromkeys(ERRORS, 0.0))
+    nothing = {"cost": dict.fromkeys(ERRORS, 0.0), "counts": dict.fromkeys(ERRORS, 0)}
+    free = dataclasses.replace(found.causes, ap50=1.0, **nothing)
     assert mend_first(dataclasses.replace(found, causes=free)) == [
         "No cause of errors costs AP50 noticeably."
     ]
+
+
+def only(run, kept):
+    """Return a run of which these detections alone are left."""
+    evidence = run.evidence
+    arrays = {f.name: getattr(evidence.found, f.name) for f in dataclasses.fields(evidence.found)}
+    given = arrays.pop("counts")
+    few = Shapes(
+        **{name: array[kept] for name, array in arrays.items()},
+        counts=tuple(given[n] for n in kept),
+    )
+    return dataclasses.replace(run, evidence=dataclasses.replace(evidence, found=few))
+
+
+def test_mend_first_of_a_run_without_detections_names_missed(found) -> None:
+    said = mend_first(analyze(only(found.run, [])))
+    n_missed = len(found.run.evidence.truth)
+    assert len(said) == 1 and said[0].startswith(f"Missed (not found at all): {n_missed} errors.")
+    assert "would be 100.0 points higher" in said[0]
+
+
+def test_mend_first_where_no_cause_alone_costs_anything_names_the_commonest(found) -> None:
+    lone = np.flatnonzero(found.causes.cause_D == Cause.BKG)[:1].tolist()
+    measured = analyze(only(found.run, lone))
+    assert measured.causes.ap50 == 0 and set(measured.causes.cost.values()) == {0.0}
+    said = mend_first(measured)
+    assert said[0].startswith("Missed (not found at all): ") and "alone" in said[0]
+    assert len(said) == 2 and said[1].startswith("Background (")
 
 
 def test_worst_has_the_highest_scores_one_a_photo(found) -> None:
@@ -148,7 +179,7 @@ def test_write_report_has_all_in_it_and_fetches_nothing(found, tmp_path: Path) -
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
     report = paths[1].read_text(encoding="utf-8")
     for said in (*mend_first(found), *remarks):
-        assert said in report and said in text
+        assert inline(said) in report and said in text
     assert f"mask AP50 {100 * found.causes.ap50:.1f} %" in report
     assert "Best F1 at a score of" in remarks[0] and "--split val" in remarks[0]
 

@@ -139,6 +139,14 @@ def test_panel_without_masks_draws_boxes(evidence):
     assert (picture[25, 25] == 128).all()  # not filled; plain grey without a photo
 
 
+@pytest.mark.parametrize("box", [(1e308, -1e308, 1e308, 1e308), (np.nan, -np.inf, np.inf, 5)])
+def test_panel_and_crop_of_an_odd_box_draw_what_is_in_the_photo(evidence, box):
+    odd = np.array([box] * 2)
+    bare = replace(evidence, truth=replace(evidence.truth, counts=None, box_xywh=odd))
+    assert panel(None, bare, 0, bare.truth, [0, 1], HEIGHT_PX).shape == (HEIGHT_PX, WIDTH_PX, 3)
+    assert max(opened(crop(None, bare, 0, [0, 1], [], (5, 5, 9, 9), 200)).shape) == 200
+
+
 def test_panel_damaged_mask_draws_its_box(evidence):
     damaged = replace(evidence.truth, counts=("0", evidence.truth.counts[1]))
     picture = panel(None, evidence, 0, damaged, [0], HEIGHT_PX)
@@ -170,7 +178,15 @@ def test_crop_is_cut_round_the_box_with_both_outlines(evidence):
 
 
 @pytest.mark.parametrize(
-    "around", [(0, 0, 1, 1), (79, 119, 1, 1), (-50, -50, 400, 400), (5, 5, 0, 0)]
+    "around",
+    [
+        (0, 0, 1, 1),
+        (79, 119, 1, 1),
+        (-50, -50, 400, 400),
+        (5, 5, 0, 0),
+        (1e308, -1e308, 1e308, 1e308),
+        (np.nan, 0, np.inf, 5),
+    ],
 )
 def test_crop_at_the_edge_or_beyond_stays_in_the_photo(evidence, around):
     picture = opened(crop(None, evidence, 0, [0, 1], [], around, 200))
