@@ -6,8 +6,8 @@ give to the figures of *these* models. It is silent on the spread between traini
 train several seeds.
 
 The plain interval, the middle 95 % of the draws, is wrong for sets with rare labels, which is what
-fashion sets are: with 26 labels down to one or two instances it held the expected AP 85 times in
-100 (``benchmarks/bootstrap_coverage.py``). Two things are mended:
+fashion sets are: on made sets of 150 images with 26 labels, down to one instance, it held the
+true AP 84 times in 100 (``benchmarks/bootstrap_coverage.py``). Two things are mended:
 
 * A draw that misses a label's only image has that label left out of its mean, as COCO leaves it
   out; rare labels have low AP, so draws lie above the figure. They are moved back to it.

@@ -113,8 +113,28 @@ def changes(before: RunRecord, now: RunRecord) -> dict[str, tuple[Any, Any]]:
 
 
 def changed_config(before: RunRecord, cfg: Config) -> dict[str, tuple[Any, Any]]:
-    """Return dotted key -> (in the record, in ``cfg``), where the two configs differ."""
-    return differences(_recipe(before.config), _recipe(masked(cfg.to_dict())))
+    """Return dotted key -> (in the record, in ``cfg``), where a test would read another value.
+
+    What only training reads, and where files lie, is left out: a test of a run may name its config
+    file alone, on another machine.
+    """
+    one, other = (
+        {k: config[k] for k in _OF_A_TEST if k in config}
+        for config in (before.config, masked(cfg.to_dict()))
+    )
+    return {
+        key: values
+        for key, values in differences(one, other).items()
+        if not key.startswith(_OF_TRAINING)
+        and ".init_cfg" not in key
+        and key.split(".")[-1] not in _PLACES
+    }
+
+
+#: Top-level keys that a test reads, and what of them it does not.
+_OF_A_TEST = ("model", "test_dataloader", "test_cfg", "test_evaluator", "tta_model", "tta_pipeline")
+_OF_TRAINING = ("model.train_cfg", "model.backbone.frozen_stages", "model.backbone.norm_eval")
+_PLACES = ("data_root", "ann_file", "img")
 
 
 def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
