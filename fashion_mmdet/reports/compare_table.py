@@ -19,7 +19,7 @@ from fashion_mmdet.core.files import shown
 
 from .gather import Pair, Recipe
 from .runs import Run
-from .settings import said, short_keys
+from .settings import are_same, said, short_keys
 
 _SHOWN = 4  # settings of a row; all of them are in a table of their own
 KIND_NAMES = {"bbox": "box AP", "segm": "mask AP"}
@@ -41,11 +41,25 @@ def differences_said(recipes: Sequence[Recipe], settings: dict[str, list[Any]]) 
     keys = short_keys(list(settings))
     out = [REFERENCE] if len(recipes) > 1 else ["–"]
     for n in range(1, len(recipes)):
-        parts = [f"{keys[k]} {said(v[n])}" for k, v in settings.items() if v[n] != v[0]]
+        differing = [key for key, values in settings.items() if not are_same(values[n], values[0])]
+        differing.sort(key=_rank)  # which keeps the config's order among equals
+        parts = [f"{keys[key]} {said(settings[key][n])}" for key in differing]
         more = len(parts) - _SHOWN
         shown = parts if more <= 1 else [*parts[:_SHOWN], f"and {more} more"]
         out.append("; ".join(shown))
     return out
+
+
+def _rank(key: str) -> int:
+    """Return how late a setting is named: first what people name their recipes by."""
+    last = key.split(".")[-1]
+    if last in _FIRST:
+        return _FIRST.index(last)
+    return len(_FIRST) + (last in _LAST)
+
+
+_FIRST = ("depth", "max_epochs", "max_iters", "lr", "batch_size", "class_agnostic", "scale")
+_LAST = ("mean", "std", "bgr_to_rgb", "in_channels", "style", "weights from", "evaluated", "end")
 
 
 def main_table(
