@@ -56,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
         parser.error("argument WORK_DIR: a name expected, got none")
     if args.check and not args.update:
         parser.error("--check needs --update FILE.md, the file whose table is checked")
+    if args.check and (args.out or args.keep):
+        parser.error("--check writes nothing: leave out --out and --keep")
     out = Path(args.out) if args.out else None
     if args.images and not Path(args.images).is_dir():
         raise FashionError(f"--images: a folder of photos expected, found none at {args.images}.")
@@ -71,6 +73,10 @@ def main(argv: Sequence[str]) -> int:
     if args.update:
         (marked.require_markers if args.check else marked.require_updatable)(args.update)
     runs = read_runs(args.work_dirs, args.split)
+    untested = [run.name for run in runs if not run.record.tests]
+    if args.split is None and runs[0].split == "val" and len(untested) < len(runs):
+        _say(f"note: validations are compared, because {untested[0]} was not tested yet "
+             "(`fashion test`).")  # fmt: skip
     if args.keep:
         keep.require_new(args.keep, runs, args.force)
     if not args.check:
@@ -100,6 +106,8 @@ def main(argv: Sequence[str]) -> int:
             _say(f"{args.update}: the table of these runs expected, found another. Run `{renew}`.",
                  sys.stderr)  # fmt: skip
             return 1
+        else:
+            _say(f"{args.update}: the table is up to date.")
     return 0
 
 
@@ -164,6 +172,6 @@ def _print(found: object) -> None:
     if pairs:
         head, rows = tables.pair_table(pairs)
         print(AsciiTable([[tables.printed(cell) for cell in row] for row in [head, *rows]]).table)
-    for note in found.notes:
+    for note in (*found.cautions, *found.notes):
         _say(f"note: {note}")
-    _say(reports.decision(found))
+    _say(f"{reports.decision(found)} Scored on {reports.set_said(found)}.")

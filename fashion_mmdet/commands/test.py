@@ -14,6 +14,7 @@ from fashion_mmdet.core.files import (
     require_writable,
     write_json,
 )
+from fashion_mmdet.core.run_record import FILE_NAME
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,6 +39,9 @@ def main(argv: Sequence[str]) -> int:
         require_writable(args.out)
 
     cfg = load_config(args)
+    home = Path(args.checkpoint).parent
+    if args.work_dir is None and (home / FILE_NAME).is_file():
+        cfg.work_dir = str(home)  # figures and evidence belong to the run that trained it
     cfg.load_from, cfg.resume = args.checkpoint, False
     from fashion_mmdet.commands.train import build_runner
 
@@ -46,4 +50,6 @@ def main(argv: Sequence[str]) -> int:
     if args.out and runner.rank == 0:
         write_json(args.out, figures, indent=1)
         print(f"{len(figures)} figures written to {args.out}.")
+    if runner.rank == 0:
+        print(f"record and evidence are in {runner.work_dir}; next: fashion analyze or compare.")
     return 0

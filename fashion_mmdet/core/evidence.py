@@ -57,6 +57,8 @@ class Evidence:
         file_names: image id -> file name of the photo.
         image_ids: (I,) int64, rising.
         size_hw: (I, 2) int64, height and width of each photo in px.
+        predicted: (I,) bool, whether the model saw the photo; the instances of one that it did not
+            see count as missed.
         truth: the instances, crowds among them.
         found: the detections, all that were scored; the score is the mask's where there are masks.
         matches: what was overlapped (``"bbox"``, ``"segm"``) -> how it fared.
@@ -69,6 +71,7 @@ class Evidence:
     file_names: Mapping[int, str]
     image_ids: np.ndarray
     size_hw: np.ndarray
+    predicted: np.ndarray
     truth: Shapes
     found: Shapes
     matches: Mapping[str, Matches]
@@ -89,7 +92,7 @@ def write_evidence(path: str | os.PathLike[str], evidence: Evidence) -> None:
     arrays: dict[str, Any] = {"head": np.frombuffer(text, dtype=np.uint8)}
     parts = {"truth": pack(evidence.truth), "found": pack(evidence.found)}
     parts |= {kind: matches.arrays() for kind, matches in evidence.matches.items()}
-    parts["images"] = {"image_ids": evidence.image_ids, "size_hw": evidence.size_hw}
+    parts["images"] = {name: getattr(evidence, name) for name in sorted(_IMAGE_ARRAYS)}
     for part, of_part in parts.items():
         arrays.update({f"{part}/{name}": array for name, array in of_part.items()})
     with atomic_open(path, "wb") as stream:
@@ -138,6 +141,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
             file_names={int(key): str(name) for key, name in head["file_names"].items()},
             image_ids=images["image_ids"],
             size_hw=images["size_hw"],
+            predicted=images["predicted"],
             truth=shapes["truth"],
             found=shapes["found"],
             matches=matches,
@@ -212,8 +216,9 @@ def _check_kinds(path: str | os.PathLike[str], kinds: Any) -> None:
 
 def _check_images(path: str | os.PathLike[str], images: Mapping[str, np.ndarray]) -> None:
     ids, size_hw = images["image_ids"], images["size_hw"]
-    is_whole = ids.dtype.kind in "iu" and size_hw.dtype.kind in "iu"
-    fits = ids.ndim == 1 and size_hw.shape == (ids.size, 2) and set(images) == _IMAGE_ARRAYS
+    predicted = images["predicted"]
+    is_whole = ids.dtype.kind in "iu" and size_hw.dtype.kind in "iu" and predicted.dtype == bool
+    fits = ids.ndim == 1 and size_hw.shape == (ids.size, 2) and predicted.shape == ids.shape
     if not is_whole or not fits or (ids[1:] <= ids[:-1]).any():
         raise AnnotationError(
             f"{path}: rising image ids and their sizes expected, got {ids.shape} of {ids.dtype} "
@@ -227,7 +232,7 @@ def _check_images(path: str | os.PathLike[str], images: Mapping[str, np.ndarray]
             )
 
 
-_IMAGE_ARRAYS = {"image_ids", "size_hw"}
+_IMAGE_ARRAYS = {"image_ids", "size_hw", "predicted"}
 #: Part -> names of its arrays; the head is an array without a name.
 _MEMBERS: dict[str, set[str]] = {
     "head": {""}, "images": _IMAGE_ARRAYS, "truth": set(ARRAY_NAMES), "found": set(ARRAY_NAMES),

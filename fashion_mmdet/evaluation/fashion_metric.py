@@ -94,6 +94,7 @@ class FashionMetric(BaseMetric):
         self._truth: GroundTruth | None = None
         self._found: dict[str, list[dict[str, Any]]] = {}
         self._photos: str | None = None
+        self._predicted: set[int] = set()
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
@@ -141,6 +142,7 @@ class FashionMetric(BaseMetric):
         measured: dict[str, AveragePrecision] = {}
         out: dict[str, float] = {}
         self._found, self._photos = {}, _folder(truth, results)
+        self._predicted = {image["image_id"] for image in results}
         for kind in self.metrics:
             found = self._found[kind] = checked(truth, _detections(results, kind), kind)
             ap = measured[kind] = average_precision(truth, found, kind)
@@ -177,6 +179,7 @@ class FashionMetric(BaseMetric):
             file_names=truth.file_names,
             image_ids=np.array(image_ids, dtype=np.int64),
             size_hw=np.array([truth.size_hw_of[i] for i in image_ids], dtype=np.int64),
+            predicted=np.isin(image_ids, list(self._predicted)),
             truth=to_shapes(truth.annotations, position, "category_id"),
             # Masks last: their codes, and their scores where those are others.
             found=to_shapes(self._found[kinds[-1]], position, "label"),

@@ -14,6 +14,7 @@ from fashion_mmdet.core.error_causes import ERRORS, SIZES, Cause, ErrorCauses
 from fashion_mmdet.core.thresholds import ThresholdCurves
 
 from .runs import Run
+from .settings import partly_predicted
 
 #: A cause that costs less AP50 is not worth a sentence.
 _LEAST_COST = 0.002
@@ -100,6 +101,8 @@ def mend_first(found: Analysis, most: int = _NAMED) -> list[str]:
     Where nothing is right, to mend one cause alone may gain nothing; then the commonest are named.
     """
     causes = found.causes
+    if not len(found.run.evidence.found):
+        return ["The model finds nothing at all. Train it longer, or see the learning rate."]
     ranked = sorted(ERRORS, key=lambda error: -causes.cost[error])
     dear = [error for error in ranked[:most] if causes.cost[error] >= _LEAST_COST]
     if not dear and causes.ap50 < 1 - _LEAST_COST and any(causes.counts.values()):
@@ -164,7 +167,11 @@ def threshold_said(found: Analysis) -> str:
 
 def notes(found: Analysis) -> list[str]:
     """Return what to look out for in this report."""
-    out = [threshold_said(found)]
+    partial = partly_predicted(found.run)
+    out = [partial] if partial else []
+    if found.kind != found.run.kind:
+        out.append("The masks were not kept, so errors are those of boxes (`--keep`).")
+    out.append(threshold_said(found))
     void = int((found.causes.cause_D == Cause.VOID).sum())
     if void:
         out.append(

@@ -16,7 +16,7 @@ from .compare_pictures import pictures_of
 from .gather import Pair, Recipe, gather, kinds_of, pairs_of, seed_pairs
 from .page import Table, render
 from .runs import Run
-from .settings import differing, remarks, require_comparable
+from .settings import cautions, differing, remarks, require_comparable
 
 FILES = ("report.html", "report.md", "runs.csv", "pairs.csv")
 _HOW = (
@@ -41,6 +41,7 @@ class Comparison:
     settings: dict[str, list[Any]]
     pairs: tuple[Pair, ...]
     of_seeds: tuple[Pair, ...]
+    cautions: tuple[str, ...]
     notes: tuple[str, ...]
     n_draws: int
 
@@ -77,7 +78,8 @@ def compare(
         settings=settings,
         pairs=tuple(pair for kind in reversed(kinds) for pair in pairs_of(recipes, kind)),
         of_seeds=tuple(pair for kind in reversed(kinds) for pair in seed_pairs(recipes, kind)),
-        notes=(*remarks(runs), *_repeats_said(recipes), *_few_said(recipes, kinds)),
+        cautions=(*cautions(runs), *_few_said(recipes, kinds)),
+        notes=(*remarks(runs), *_repeats_said(recipes)),
         n_draws=n_draws,
     )
 
@@ -88,8 +90,8 @@ def set_said(found: Comparison) -> str:
     instances = int((~evidence.truth.is_crowd).sum())
     return (
         f"{len(evidence.image_ids)} photos with {instances:,} instances of "
-        f"{len(set(evidence.truth.label.tolist()))} classes ({evidence.annotations}, "
-        f"sha256 {evidence.sha256[:12]})"
+        f"{len(set(evidence.truth.label.tolist()))} classes ({found.runs[0].split} set, "
+        f"{evidence.annotations}, sha256 {evidence.sha256[:12]})"
     )
 
 
@@ -107,6 +109,8 @@ def decision(found: Comparison) -> str:
         for p in of_best
         if p.verdict == "not distinguishable"
     ]
+    if best.draws[kind, "mAP"].value == 0:
+        return f"No run finds anything: every {name} is 0. Train longer, or see the learning rate."
     lead = f"Highest {name}: {best.name}, {tables.percent(best.interval(kind))}. "
     if equal:
         return f"{lead}With these photos it cannot be told from {', '.join(equal)}."
@@ -153,7 +157,7 @@ def results(found: Comparison, command: str) -> str:
         parts.append(tables.markdown(head, rows, left=3))
     if seeds := [pair for pair in found.of_seeds if pair.kind == found.kind]:
         parts.append(_seeds_said(seeds))
-    said = f"{decision(found)} Scored on {set_said(found)}."
+    said = " ".join([decision(found), f"Scored on {set_said(found)}.", *found.cautions])
     parts.append(f"{tables.inline(said)} {tables.code(command)}\n")
     return "\n".join(parts)
 
@@ -173,8 +177,9 @@ def report_markdown(found: Comparison, command: str) -> str:
     """Return ``report.md``."""
     said = tables.inline(decision(found))
     out = ["# Comparison of runs\n", f"{said}\n", f"Scored on {tables.inline(set_said(found))}.\n"]
-    out += [f"* {tables.inline(note)}" for note in found.notes]
-    if len(found.runs) > 1 and not found.notes:
+    notes = [*found.cautions, *found.notes]
+    out += [f"* {tables.inline(note)}" for note in notes]
+    if len(found.runs) > 1 and not notes:
         out.append("No other differences between the runs were found.")
     out.append("")
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
@@ -217,7 +222,8 @@ def report_html(found: Comparison, command: str, photos: str | None) -> str:
         "split": found.runs[0].split,
     }
     lead = f"{decision(found)} Scored on {set_said(found)}. Made by: {command}"
-    return render("Comparison of runs", lead, figures, [*found.notes, *notes], sections)
+    notes = [*found.cautions, *found.notes, *notes]
+    return render("Comparison of runs", lead, figures, notes, sections)
 
 
 def write_report(

@@ -32,7 +32,9 @@ def pictures_of(
     best = ranked[0].runs[0]
     photos = Photos(best.evidence, folder)
     quality_I = image_quality(best.evidence.matches[kind], SCORE)
-    order = [int(i) for i in np.argsort(quality_I, kind="stable") if not np.isnan(quality_I[i])]
+    # What the model never saw is neither good nor bad.
+    shown = best.evidence.predicted & ~np.isnan(quality_I)
+    order = [int(i) for i in np.argsort(quality_I, kind="stable") if shown[i]]
     pages = [
         _page(f"Best photos of {best.name}", photos, order[::-1], [best], kind),
         _page(f"Worst photos of {best.name}", photos, order, [best], kind),
@@ -41,7 +43,7 @@ def pictures_of(
     if others:
         other = others[0]  # the reference, or where that is the best, the next one given
         apart_I = np.abs(quality_I - image_quality(other.evidence.matches[kind], SCORE))
-        order = [int(i) for i in np.argsort(-apart_I, kind="stable") if apart_I[i] > 0]
+        order = [int(i) for i in np.argsort(-apart_I, kind="stable") if shown[i] and apart_I[i] > 0]
         title = f"Most different: {other.name} and {best.name}"
         pages.append(_page(title, photos, order, [other, best], kind))
     notes = [f"{count} photo(s) not shown: {why}." for why, count in photos.missing.items()]

@@ -81,7 +81,7 @@ def main_table(
         ]
         aps = [percent(recipe.interval(kind)) for kind in kinds]
         ap_50 = f"{100 * recipe.draws[kinds[-1], 'mAP_50'].value:.1f}"
-        rows.append([recipe.name, differs, *numbers, *aps, ap_50, _seeds(recipe, kinds[-1])])
+        rows.append([recipe.title, differs, *numbers, *aps, ap_50, _seeds(recipe, kinds[-1])])
     return head, rows
 
 
@@ -118,7 +118,7 @@ def pair_table(pairs: Sequence[Pair]) -> tuple[list[str], list[list[str]]]:
             KIND_NAMES[pair.kind],
             f"{100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]",
             pair.verdict,
-            "" if pair.verdict == "not distinguishable" else within[pair.is_within_seeds],
+            "–" if pair.verdict == "not distinguishable" else within[pair.is_within_seeds],
         ])
     return head, rows
 

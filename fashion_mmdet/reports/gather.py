@@ -46,6 +46,11 @@ class Recipe:
         return self.draws[kind, figure].interval
 
     @property
+    def title(self) -> str:
+        """The names of its runs."""
+        return ", ".join(run.name for run in self.runs)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds, each another; () where one is not known or stands twice."""
         seeds = [run.record.seed for run in self.runs]

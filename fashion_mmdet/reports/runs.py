@@ -97,8 +97,11 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _run(path: Path, name: str, record: RunRecord, split: str) -> Run:
     if not _has(path, record, split):
         config = record.config_file or "CONFIG"
+        saved = max(path.glob("*.pth"), key=lambda p: p.stat().st_mtime, default=None)
         how = (
-            f"Run `fashion test {config} CHECKPOINT --work-dir {path}`."
+            f"It has no checkpoint yet (training: {record.status}); train it first."
+            if split == "test" and saved is None
+            else f"Run `fashion test {config} {saved} --work-dir {path}`."
             if split == "test"
             else "A validation during training leaves it."
         )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.provenance import DataFile
 from fashion_mmdet.core.run_record import ABSENT, differences
@@ -57,6 +59,13 @@ def require_comparable(runs: Sequence[Run], other_train_data: bool = False) -> N
                 f"{run.path}: runs scored on the same {run.split} set expected, got {other}, where "
                 f"{first.path} has {one}. Their difference would be the photos' as much as the "
                 "models': score both on one annotation file (`fashion test`)."
+            )
+        if not np.array_equal(run.evidence.predicted, first.evidence.predicted):
+            one, other = (int(r.evidence.predicted.sum()) for r in (first, run))
+            raise FashionError(
+                f"{run.path}: runs that predicted the same photos expected, got one of {other} and "
+                f"{first.path} of {one}{' that differ' if one == other else ''}. Test both on the "
+                "whole set, without test_dataloader.dataset.indices."
             )
         if run.evidence.classes != first.evidence.classes:
             only = sorted(set(run.evidence.classes) ^ set(first.evidence.classes))
@@ -188,8 +197,34 @@ def said(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def cautions(runs: Sequence[Run]) -> list[str]:
+    """Return what makes the figures themselves doubtful, a sentence each."""
+    out = []
+    if partial := partly_predicted(runs[0]):
+        out.append(partial)
+    for run in runs:
+        record = run.record
+        if record.status in ("running", "stopped"):
+            why = f" ({record.error})" if record.error else ""
+            out.append(f"{run.name} did not finish its training: {record.status}{why}.")
+        if training_hashes(run) is None:
+            out.append(f"What {run.name} was trained on is not known.")
+    return out
+
+
+def partly_predicted(run: Run) -> str | None:
+    """Return a sentence on a set of which the model saw a part; None where it saw all."""
+    predicted_I = run.evidence.predicted
+    if predicted_I.all():
+        return None
+    return (
+        f"Only {int(predicted_I.sum()):,} of {predicted_I.size:,} photos were predicted; the "
+        "instances of the others count as missed, so AP is far too low."
+    )
+
+
 def remarks(runs: Sequence[Run]) -> list[str]:
-    """Return what else differs between runs, a sentence each: code, packages, machine, state."""
+    """Return what else differs between runs, a sentence each: code, packages, machine, tests."""
     out = []
     for when, of_run in (("Trained", lambda r: r.record.setting), ("Evaluated", _evaluated_in)):
         settings = [of_run(run) for run in runs]
@@ -213,11 +248,6 @@ def remarks(runs: Sequence[Run]) -> list[str]:
                 out.append(f"{when} with different {what}: {runs[0].name} against {_few(others)}.")
     for run in runs:
         record = run.record
-        if record.status in ("running", "stopped"):
-            why = f" ({record.error})" if record.error else ""
-            out.append(f"{run.name} did not finish its training: {record.status}{why}.")
-        if training_hashes(run) is None:
-            out.append(f"What {run.name} was trained on is not known.")
         for session in record.sessions:
             if session.changed:
                 out.append(f"{run.name} was resumed with other {_few(list(session.changed))}.")

@@ -24,7 +24,7 @@ def evidence_of(truth, found, n_images=1, classes=("coat", "dress", "shoe")):
         classes=classes, annotations="made.json", sha256="", photos=None,
         file_names={}, image_ids=np.arange(n_images), size_hw=np.full((n_images, 2), 100),
         truth=to_shapes(there, position, "label"), found=to_shapes(given, position, "label"),
-        matches={},
+        matches={}, predicted=np.ones(n_images, bool),
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def evidence_of(truth, found, image_ids=(1,), classes=CLASSES):
     return Evidence(
         classes=classes, annotations="made.json", sha256="0" * 64, photos=None,
         file_names={i: f"{i}.jpg" for i in image_ids}, image_ids=np.array(image_ids),
-        size_hw=np.full((len(image_ids), 2), SIDE_PX),
+        size_hw=np.full((len(image_ids), 2), SIDE_PX), predicted=np.ones(len(image_ids), bool),
         truth=to_shapes(truth, position, "category_id"), found=to_shapes(found, position, "label"),
         matches={kind: match(image_ids, truth, found, kind) for kind in ("bbox", "segm")},
     )  # fmt: skip

@@ -31,8 +31,9 @@ def evidence():
     return Evidence(
         classes=("a", "é"), annotations="test.json", sha256="0" * 64, photos="data/photos",
         file_names={7: "x/é.jpg", 9: "b.jpg"}, image_ids=np.array([7, 9]),
-        size_hw=np.array([[8, 8], [4, 6]]), truth=to_shapes(truth, position, "category_id"),
-        found=to_shapes(found, position, "label"), matches=matches,
+        size_hw=np.array([[8, 8], [4, 6]]), predicted=np.array([True, False]),
+        truth=to_shapes(truth, position, "category_id"), found=to_shapes(found, position, "label"),
+        matches=matches,
     )  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def test_evidence_written_is_read_back_the_same(tmp_path, evidence):
     found = read_evidence(path)
     for name in ("classes", "annotations", "sha256", "photos", "file_names"):
         assert getattr(found, name) == getattr(evidence, name)
-    for name in ("image_ids", "size_hw"):
+    for name in ("image_ids", "size_hw", "predicted"):
         assert np.array_equal(getattr(found, name), getattr(evidence, name))
     for shapes, others in ((found.truth, evidence.truth), (found.found, evidence.found)):
         assert shapes.counts == others.counts and len(shapes) == len(others) > 0
@@ -151,6 +152,7 @@ def crowded():
     return Evidence(
         classes=("a", "b"), annotations="x.json", sha256="0" * 64, photos=None, file_names={},
         image_ids=np.array([7, 9]), size_hw=np.array([[8, 8], [8, 8]]),
+        predicted=np.ones(2, bool),
         truth=to_shapes(truth, position, "category_id"), found=to_shapes(found, position, "label"),
         matches={"bbox": match([7, 9], truth, found, "bbox")},
     )  # fmt: skip

@@ -123,6 +123,7 @@ def evidence_of(path: Path, skill: float, seed: int) -> tuple[Evidence, dict[str
         photos=str(path.parent / "photos"), file_names=truth.file_names,
         image_ids=np.array(sorted(position)),
         size_hw=np.array([truth.size_hw_of[i] for i in sorted(position)]),
+        predicted=np.ones(len(position), bool),
         truth=to_shapes(truth.annotations, position, "category_id"),
         found=to_shapes(ready, position, "label"), matches=matches,
     )  # fmt: skip

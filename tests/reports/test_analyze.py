@@ -112,11 +112,9 @@ def only(run, kept):
     return dataclasses.replace(run, evidence=dataclasses.replace(evidence, found=few))
 
 
-def test_mend_first_of_a_run_without_detections_names_missed(found) -> None:
+def test_mend_first_of_a_run_without_detections_says_so(found) -> None:
     said = mend_first(analyze(only(found.run, [])))
-    n_missed = len(found.run.evidence.truth)
-    assert len(said) == 1 and said[0].startswith(f"Missed (not found at all): {n_missed} errors.")
-    assert "would be 100.0 points higher" in said[0]
+    assert said == ["The model finds nothing at all. Train it longer, or see the learning rate."]
 
 
 def test_mend_first_where_no_cause_alone_costs_anything_names_the_commonest(found) -> None:

@@ -22,6 +22,7 @@ from fashion_mmdet.core.errors import FashionError  # noqa: E402
 from fashion_mmdet.core.run_record import read_run, write_run  # noqa: E402
 from fashion_mmdet.reports import compare_table, marked  # noqa: E402
 from fashion_mmdet.reports.compare import compare, decision, results  # noqa: E402
+from fashion_mmdet.reports.compare_pictures import pictures_of  # noqa: E402
 from fashion_mmdet.reports.runs import read_runs  # noqa: E402
 from fashion_mmdet.reports.settings import differing, short_keys  # noqa: E402
 
@@ -232,13 +233,13 @@ def test_few_photos_have_no_interval_and_nothing_is_told_apart(tmp_path: Path) -
         assert (d.low, d.high, d.verdict) == (-1, 1, "not distinguishable") and d.value > 0.3
     interval = found.recipes[0].interval("segm")
     assert (interval.low, interval.high) == (0, 1)
-    assert any("too few for an interval" in note for note in found.notes)
+    assert any("too few for an interval" in note for note in found.cautions)
 
 
 def test_unknown_training_data_is_never_the_same_and_is_said(place: Path, tmp_path: Path) -> None:
     unknown = changed_run(place, tmp_path / "run", data__train__0__sha256=None)
     found = compare(read_runs([place / "base", unknown]), n_draws=DRAWS)
-    assert "What run was trained on is not known." in found.notes
+    assert "What run was trained on is not known." in found.cautions
     assert found.settings == {"training data": ["e" * 12, "not known"]}
 
 
@@ -254,6 +255,41 @@ def test_runs_scored_by_boxes_alone_and_by_masks_alone_are_refused(place: Path) 
     ]  # fmt: skip
     with pytest.raises(FashionError, match="all scored by boxes, or all by masks, expected"):
         compare(only)
+
+
+def partly(run, n_predicted: int):
+    """Return a run of which the first photos alone were predicted."""
+    predicted = np.arange(len(run.evidence.image_ids)) < n_predicted
+    return dataclasses.replace(
+        run, evidence=dataclasses.replace(run.evidence, predicted=predicted)
+    )
+
+
+def test_runs_that_predicted_other_photos_are_refused_and_a_part_of_them_is_said(
+    place: Path,
+) -> None:
+    runs = read_runs(names_of(place, "base", "deeper"))
+    with pytest.raises(FashionError, match="predicted the same photos expected, got one of 9 and"):
+        compare([runs[0], partly(runs[1], 9)])
+    found = compare([partly(run, 9) for run in runs], n_draws=DRAWS)
+    said = "Only 9 of 30 photos were predicted"
+    assert said in found.cautions[0] and said in results(found, "c")
+    pages, _ = pictures_of(found.recipes, "segm", None)
+    shown = {picture.caption[:9] for page in pages for picture in page.items}
+    assert shown <= {f"photo {n:03d}" for n in range(1, 10)} and shown
+
+
+def test_decision_on_runs_that_find_nothing_names_none_the_best(place: Path) -> None:
+    found = compared(place, "base", "deeper")
+    nothing = [
+        dataclasses.replace(
+            recipe,
+            draws={k: dataclasses.replace(d, value_K=d.value_K * 0)
+                   for k, d in recipe.draws.items()},
+        )
+        for recipe in found.recipes
+    ]  # fmt: skip
+    assert decision(dataclasses.replace(found, recipes=tuple(nothing))).startswith("No run finds")
 
 
 def test_evidence_and_record_of_different_moments_are_refused(place: Path, tmp_path: Path) -> None:
@@ -290,7 +326,9 @@ def test_notes_name_other_code_machines_and_runs_that_did_not_finish(
     write_run(run, dataclasses.replace(record, setting=setting, status="stopped", tests=(test,)))
     value = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**value, "tests": [dataclasses.asdict(test)]}))
-    notes = " ".join(compare(read_runs([place / "base", run]), n_draws=DRAWS).notes)
+    found = compare(read_runs([place / "base", run]), n_draws=DRAWS)
+    assert any("did not finish" in said for said in found.cautions)
+    notes = " ".join([*found.cautions, *found.notes])
     for said in ("different revisions", "bbbbbbbbbb", "changed since: run", "Different machines",
                  "run did not finish", "tested under other settings", "model.test_cfg.score"):
         assert said.lower() in notes.lower(), said  # fmt: skip

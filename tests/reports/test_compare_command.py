@@ -171,8 +171,8 @@ def test_leftovers_of_killed_runs_go(place: Path, readme: Path, tmp_path: Path, 
         path.write_text("half")
         os.utime(path, (time.time() - 7200,) * 2)
     words = [str(place / "base"), "--draws", "100", "--update", str(readme)]
-    words += ["--keep", str(tmp_path / "keep")]
     assert code_of([*words, "--check"]) == 1
+    words += ["--keep", str(tmp_path / "keep")]
     assert all(path.exists() for path in old), "--check writes nothing"
     assert code_of(words) == 0
     assert not any(path.exists() for path in old)

@@ -40,7 +40,7 @@ def evidence(tmp_path) -> Evidence:
     return Evidence(
         classes=CLASSES, annotations="test.json", sha256="0" * 64, photos=str(tmp_path),
         file_names={7: "7.png", 8: "8.png"}, image_ids=np.array([7, 8]),
-        size_hw=np.array([[HEIGHT_PX, WIDTH_PX]] * 2),
+        size_hw=np.array([[HEIGHT_PX, WIDTH_PX]] * 2), predicted=np.ones(2, bool),
         truth=to_shapes(truth, position, "category_id"), found=to_shapes(found, position, "label"),
         matches={"segm": match([7, 8], truth, found, "segm")},
     )  # fmt: skip
