@@ -35,6 +35,14 @@ def test_demo_figures_are_the_records() -> None:
             assert re.search(rf"\b{figures[0]}, {figures[1]}(,| and) {figures[2]}\b", text)
 
 
+def test_no_document_holds_a_placeholder() -> None:
+    for path in [REPO / "README.md", *REPO.glob("docs/**/*.md")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.findall(r"\b[A-Z]+_(?:NOTE|SENTENCE|COMMANDS)\b|\bTODO\b", text), path
+        for name in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (path.parent / name.strip()).exists(), f"{path}: {name}"
+
+
 def test_files_and_recipes_that_the_readme_names_exist() -> None:
     named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"configs/[\w/]+\.py", README)
     assert named

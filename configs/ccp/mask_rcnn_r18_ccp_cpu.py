@@ -4,6 +4,10 @@
 
 Three stages of an ImageNet ResNet-18 under a 128-channel FPN, batch 4, 3 epochs, bfloat16 where the
 processor has it (elsewhere: --cfg-options optim_wrapper.type=OptimWrapper).
+
+Measured 2026-11-28 on the 150 test photos, two seeds: box AP 13.1, mask AP 10.7, mask AP50 24.6,
+after 28 and 36 minutes on one of two busy virtual cores of an AMD EPYC (README, "Results"). A mask
+for each class (model.roi_head.mask_head.class_agnostic=False) was better: 15.2, 12.5, 27.8.
 """
 
 _base_ = [

@@ -6,9 +6,10 @@ Three stages of a caffe-style ResNet-50 (BGR, mean subtracted, no scaling) under
 FPN, batch 2, 4 epochs. The backbone's weights come from OpenMMLab's copy of Detectron2's by
 default.
 
-Measured on the 150 test photos: box AP 17.8, mask AP 14.3, mask AP50 30.7, after 75 minutes (some
-10 of them paused) on one thread of a 2.8 GHz Xeon (README, "Results"). Next to try: a mask per
-class (jackets have box AP 33 and mask AP 12 with the shared one), the fourth stage, more epochs.
+Measured 2026-11-28 on the 150 test photos: box AP 18.3, mask AP 14.1, mask AP50 30.8, after 57
+minutes on one of two busy virtual cores of an AMD EPYC with bfloat16 (README, "Results"; elsewhere:
+--cfg-options optim_wrapper.type=OptimWrapper). Next to try: a mask per class, which made the R18
+recipe better; the fourth stage; more epochs.
 """
 
 _base_ = [

@@ -58,6 +58,10 @@ def keep(out: str | os.PathLike[str], runs: Sequence[Run]) -> list[Path]:
         write_evidence(folder / name, evidence)
         # The record last: without it the folder is no run.
         (folder / FILE_NAME).unlink(missing_ok=True)
-        write_run(folder, dataclasses.replace(run.record, evaluation=(name,)))
+        # Of its tests the one that the evidence is of.
+        record = dataclasses.replace(
+            run.record, tests=run.record.tests[-1:], evaluation=(name,)
+        )
+        write_run(folder, record)
         folders.append(folder)
     return folders

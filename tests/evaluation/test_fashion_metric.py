@@ -183,8 +183,12 @@ def test_fashion_metric_no_predictions_is_zero_with_a_warning(tmp_path, log):
 def test_fashion_metric_unpredicted_images_count_and_are_said(tmp_path, log):
     path, samples = made_data(tmp_path, PERMUTED)
     whole = evaluate(fashion_metric(path), samples)["coco/segm_mAP"]
-    half = evaluate(fashion_metric(path), samples[:4])["coco/segm_mAP"]
+    metric = fashion_metric(path)
+    half = evaluate(metric, samples[:4])["coco/segm_mAP"]
     assert half < whole
+    evidence = metric.evidence()
+    seen = sorted(sample["img_id"] for sample in samples[:4])
+    assert evidence.image_ids[evidence.predicted].tolist() == seen
     assert "4 of 8 images were not predicted" in log.text
 
 

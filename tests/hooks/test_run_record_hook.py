@@ -353,8 +353,10 @@ def test_mim_train_and_fashion_test_leave_one_whole_record(tmp_path: Path) -> No
     text = (run / "run.json").read_text()
     assert "0123456789abcdef" * 2 + "01234567" not in text
 
-    call([BIN / "fashion", "test", config, run / "epoch_1.pth", "--work-dir", run,
-          "--cfg-options", *options, "model.test_cfg.rcnn.max_per_img=90"], tmp_path)  # fmt: skip
+    # Without --work-dir: the evidence belongs to the run whose checkpoint is tested.
+    said = call([BIN / "fashion", "test", config, run / "epoch_1.pth", "--cfg-options",
+                 "model.test_cfg.rcnn.max_per_img=90"], tmp_path)  # fmt: skip
+    assert f"record and evidence are in {run}" in said
     after = read_run(run)
     (test,) = after.tests
     assert "coco/segm_mAP" in test.metrics and test.checkpoint == str(run / "epoch_1.pth")
@@ -363,7 +365,7 @@ def test_mim_train_and_fashion_test_leave_one_whole_record(tmp_path: Path) -> No
     assert after.evaluation == ("evidence_val.npz", "evidence_test.npz")
     for split, metrics in (("val", record.validations[0].metrics), ("test", test.metrics)):
         evidence = read_evidence(run / f"evidence_{split}.npz")
-        assert evidence.sha256 == record.data[split][0].sha256
+        assert evidence.sha256 == record.data[split][0].sha256 and evidence.predicted.all()
         assert evidence.photos and all(
             (Path(evidence.photos) / name).is_file() for name in evidence.file_names.values()
         )
