@@ -16,6 +16,14 @@ from fashion_mmdet.core.rle import decode, encode_mask
 
 pytestmark = pytest.mark.mm
 
+
+@pytest.fixture(autouse=True)
+def mmdet_scope() -> None:
+    """Losses are built by name, in whatever scope a test before has left."""
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)
+
 SIZE_HW = (180, 240)
 N_CLASSES = 3
 CLASSES = ("dress", "shoe", "hat")
