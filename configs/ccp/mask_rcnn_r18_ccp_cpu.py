@@ -7,7 +7,8 @@ processor has it (elsewhere: --cfg-options optim_wrapper.type=OptimWrapper).
 
 Measured 2026-11-28 on the 150 test photos, two seeds: box AP 13.1, mask AP 10.7, mask AP50 24.6,
 after 28 and 36 minutes on one of two busy virtual cores of an AMD EPYC (README, "Results"). A mask
-for each class (model.roi_head.mask_head.class_agnostic=False) was better: 15.2, 12.5, 27.8.
+for each class (model.roi_head.mask_head.class_agnostic=False) was better on them: 15.2, 12.5, 27.8;
+other seeds might turn that.
 """
 
 _base_ = [

@@ -8,8 +8,8 @@ default.
 
 Measured 2026-11-28 on the 150 test photos: box AP 18.3, mask AP 14.1, mask AP50 30.8, after 57
 minutes on one of two busy virtual cores of an AMD EPYC with bfloat16 (README, "Results"; elsewhere:
---cfg-options optim_wrapper.type=OptimWrapper). Next to try: a mask per class, which made the R18
-recipe better; the fourth stage; more epochs.
+--cfg-options optim_wrapper.type=OptimWrapper). Next to try: a mask per class, with which the R18
+recipe did better; the fourth stage; more epochs.
 """
 
 _base_ = [

@@ -9,8 +9,13 @@ from pathlib import Path
 from terminaltables import AsciiTable
 
 from datasets_tools.report import sweep
-from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import refuse_overwrite, require_writable, shown
+from fashion_mmdet.commands.report_options import (
+    add_report_options,
+    named,
+    require_images,
+    require_place,
+)
+from fashion_mmdet.core.files import shown
 
 _SCORE = 0.5
 
@@ -24,13 +29,10 @@ def main(argv: Sequence[str]) -> int:
         "best. Reads run.json and evidence_*.npz of the work dir; no model is run.",
         epilog="Example: fashion analyze work_dirs/mask_rcnn_r50_ccp --out errors",
     )
-    parser.add_argument("work_dir", metavar="WORK_DIR", type=_named, help="folder of a run")
-    parser.add_argument("--out", metavar="DIR", required=True, type=_named,
+    parser.add_argument("work_dir", metavar="WORK_DIR", type=named, help="folder of a run")
+    parser.add_argument("--out", metavar="DIR", required=True, type=named,
                         help="write report.html, report.md, errors.csv there")  # fmt: skip
-    parser.add_argument("--split", choices=["test", "val"],
-                        help="which evaluation (test where there is one)")  # fmt: skip
-    parser.add_argument("--images", metavar="FOLDER", type=_named,
-                        help="the photos, where they have moved")  # fmt: skip
+    add_report_options(parser)
     parser.add_argument(
         "--score",
         type=_score,
@@ -42,17 +44,15 @@ def main(argv: Sequence[str]) -> int:
 
     from fashion_mmdet.reports import analyze as reports
     from fashion_mmdet.reports.analyze_words import lead, mend_first
-    from fashion_mmdet.reports.compare_table import printed
     from fashion_mmdet.reports.runs import read_runs
+    from fashion_mmdet.reports.texts import printed
 
     out = Path(args.out)
-    for name in reports.FILES:
-        refuse_overwrite(out / name, args.force)
-        require_writable(out / name)
-    if args.images and not Path(args.images).is_dir():
-        raise FashionError(f"--images: a folder of photos expected, found none at {args.images}.")
+    targets = [out / name for name in reports.FILES]
+    require_place(targets, args.force)
+    require_images(args.images)
     (run,) = read_runs([args.work_dir], args.split)
-    sweep(*(out / name for name in reports.FILES))
+    sweep(*targets)
     found = reports.analyze(run, args.score)
     paths, remarks = reports.write_report(out, found, _command(args), args.images)
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _command(args: argparse.Namespace) -> str:
     """Return the command that makes the report again, as a shell takes it."""
-    from fashion_mmdet.reports.compare_table import shell_command
+    from fashion_mmdet.reports.texts import shell_command
 
     score = None if args.score == _SCORE else repr(args.score)
     options = {"--out": args.out, "--split": args.split, "--images": args.images, "--score": score}
@@ -87,8 +87,3 @@ def _score(text: str) -> float:
         raise argparse.ArgumentTypeError(f"0 to 1 expected, got {shown(text)!r}")
     return score
 
-
-def _named(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("a name expected, got none")
-    return text

@@ -11,9 +11,14 @@ from typing import TextIO
 from terminaltables import AsciiTable
 
 from datasets_tools.report import sweep
+from fashion_mmdet.commands.report_options import (
+    add_report_options,
+    named,
+    require_images,
+    require_place,
+)
 from fashion_mmdet.core.bootstrap import N_DRAWS
-from fashion_mmdet.core.errors import FashionError
-from fashion_mmdet.core.files import refuse_overwrite, require_writable, shown
+from fashion_mmdet.core.files import shown
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,24 +35,21 @@ def main(argv: Sequence[str]) -> int:
     words = list(argv)
     at = words.index("--") if "--" in words else len(words)
     words, behind = words[:at], words[at + 1 :]
-    parser.add_argument("work_dirs", nargs="*" if behind else "+", metavar="WORK_DIR", type=_named,
+    parser.add_argument("work_dirs", nargs="*" if behind else "+", metavar="WORK_DIR", type=named,
                         help="folders of runs; the first is the reference")  # fmt: skip
-    parser.add_argument("--out", metavar="DIR", type=_named,
+    parser.add_argument("--out", metavar="DIR", type=named,
                         help="write report.html, report.md, runs.csv, pairs.csv there")  # fmt: skip
-    parser.add_argument("--split", choices=["test", "val"],
-                        help="which evaluation (test where all have one)")  # fmt: skip
-    parser.add_argument("--images", metavar="FOLDER", type=_named,
-                        help="the photos, where they have moved")  # fmt: skip
+    add_report_options(parser)
     parser.add_argument("--train-data-may-differ", action="store_true",
                         help="the training data is what you compare")  # fmt: skip
     parser.add_argument("--draws", type=_draws, default=N_DRAWS,
                         help=f"draws of photos for the intervals ({N_DRAWS})")  # fmt: skip
     parser.add_argument("--seed", type=_seed, default=0, help="of the draws (0)")
-    parser.add_argument("--update", metavar="FILE.md", type=_named,
+    parser.add_argument("--update", metavar="FILE.md", type=named,
                         help="put the table between the markers of this file")  # fmt: skip
     parser.add_argument("--check", action="store_true",
                         help="write nothing, fail where the table of --update is stale")
-    parser.add_argument("--keep", metavar="DIR", type=_named,
+    parser.add_argument("--keep", metavar="DIR", type=named,
                         help="write each run's record, small enough for a repository, to DIR/RUN")
     parser.add_argument("--force", action="store_true", help="overwrite in --out and --keep")
     args = parser.parse_intermixed_args(words)
@@ -59,17 +61,14 @@ def main(argv: Sequence[str]) -> int:
     if args.check and (args.out or args.keep):
         parser.error("--check writes nothing: leave out --out and --keep")
     out = Path(args.out) if args.out else None
-    if args.images and not Path(args.images).is_dir():
-        raise FashionError(f"--images: a folder of photos expected, found none at {args.images}.")
+    require_images(args.images)
 
     from fashion_mmdet.reports import compare as reports
     from fashion_mmdet.reports import keep, marked
     from fashion_mmdet.reports.runs import read_runs
 
-    if out is not None:
-        for name in reports.FILES:
-            refuse_overwrite(out / name, args.force)
-            require_writable(out / name)
+    targets = [out / name for name in reports.FILES] if out is not None else []
+    require_place(targets, args.force)
     if args.update:
         (marked.require_markers if args.check else marked.require_updatable)(args.update)
     runs = read_runs(args.work_dirs, args.split)
@@ -80,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
     if args.keep:
         keep.require_new(args.keep, runs, args.force)
     if not args.check:
-        sweep(*(out / name for name in reports.FILES if out is not None))
+        sweep(*targets)
         sweep(*(keep.targets(args.keep, runs) if args.keep else ()))
         sweep(*([args.update] if args.update else ()))
     found = reports.compare(
@@ -113,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _command(args: argparse.Namespace, options: Mapping[str, str | None]) -> str:
     """Return the command that measures the same, with ``options`` for what it is to write."""
-    from fashion_mmdet.reports.compare_table import shell_command
+    from fashion_mmdet.reports.texts import shell_command
 
     measured = {
         "--split": args.split,
@@ -145,15 +144,9 @@ def _whole(text: str) -> int | None:
         return None
 
 
-def _named(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("a name expected, got none")
-    return text
-
-
 def _say(text: object, stream: TextIO | None = None) -> None:
     """Print a line; what would steer the terminal in a folder's name does not reach it."""
-    from fashion_mmdet.reports.compare_table import printed
+    from fashion_mmdet.reports.texts import printed
 
     print(printed(str(text)), file=stream)
 
@@ -161,17 +154,18 @@ def _say(text: object, stream: TextIO | None = None) -> None:
 def _print(found: object) -> None:
     from fashion_mmdet.reports import compare as reports
     from fashion_mmdet.reports import compare_table as tables
+    from fashion_mmdet.reports.texts import printed
 
     assert isinstance(found, reports.Comparison)
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
     # What costs how much is in the report; a terminal is narrow.
     keep = [0, 1, *range(7, len(head))]
-    table = [[tables.printed(row[n]) for n in keep] for row in [head, *rows]]
+    table = [[printed(row[n]) for n in keep] for row in [head, *rows]]
     print(AsciiTable(table).table)
     pairs = [pair for pair in found.pairs + found.of_seeds if pair.kind == found.kind]
     if pairs:
         head, rows = tables.pair_table(pairs)
-        print(AsciiTable([[tables.printed(cell) for cell in row] for row in [head, *rows]]).table)
+        print(AsciiTable([[printed(cell) for cell in row] for row in [head, *rows]]).table)
     for note in (*found.cautions, *found.notes):
         _say(f"note: {note}")
     _say(f"{reports.decision(found)} Scored on {reports.set_said(found)}.")

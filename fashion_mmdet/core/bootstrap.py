@@ -167,40 +167,6 @@ def draws_of(
     }
 
 
-def ap_interval(
-    matches: Matches,
-    n_labels: int,
-    figure: str = "mAP",
-    area: str = "all",
-    n_draws: int = N_DRAWS,
-    seed: int = 0,
-) -> Interval:
-    """Return a figure of :data:`FIGURES` with its interval; else as :func:`draws_of`."""
-    return draws_of(matches, n_labels, area, n_draws, seed)[figure].interval
-
-
-def ap_difference(
-    first: Matches,
-    second: Matches,
-    n_labels: int,
-    figure: str = "mAP",
-    area: str = "all",
-    n_draws: int = N_DRAWS,
-    seed: int = 0,
-) -> Difference:
-    """Return the second model's AP minus the first's, with its interval.
-
-    Both are measured on the same draws, so that photos which are hard for both cancel out: two
-    models whose own intervals overlap may still be told apart.
-
-    Raises:
-        AnnotationError: for models that were not scored on the same images and instances.
-    """
-    require_same_truth(first, second)
-    old, new = (draws_of(m, n_labels, area, n_draws, seed)[figure] for m in (first, second))
-    return new.minus(old)
-
-
 def require_same_truth(first: Matches, second: Matches) -> None:
     """Refuse to compare models that were not scored on the same images and instances.
 

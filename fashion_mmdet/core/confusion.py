@@ -39,21 +39,6 @@ class Confusion:
     iou: float
     n_void: int
 
-    @property
-    def shares_TP(self) -> np.ndarray:
-        """(K + 1, K + 1) float64: each row by its sum; NaN for a row of nothing."""
-        sums_T = self.counts_TP.sum(axis=1, keepdims=True)
-        empty = np.full(self.counts_TP.shape, np.nan)
-        return np.divide(self.counts_TP, sums_T, out=empty, where=sums_T > 0)
-
-    def most_confused(self, most: int = 10) -> list[tuple[int, int, int]]:
-        """Return (truth label, predicted label, count) of the commonest mix-ups of two classes."""
-        off_TP = self.counts_TP[:-1, :-1].copy()
-        np.fill_diagonal(off_TP, 0)
-        order = np.argsort(-off_TP, axis=None, kind="stable")[:most]
-        pairs = (np.unravel_index(n, off_TP.shape) for n in order if off_TP.flat[n] > 0)
-        return [(int(t), int(p), int(off_TP[t, p])) for t, p in pairs]
-
 
 def confusion_matrix(
     evidence: Evidence, kind: str, min_score: float = 0.5, iou: float = 0.5

@@ -175,7 +175,8 @@ def _compute(runner: Runner) -> Compute | None:
             model(batch["inputs"], batch["data_samples"], mode="tensor")
         size_hw = tuple(batch["data_samples"][0].img_shape[:2])
         return Compute(counter.get_total_flops() / 2e9, size_hw)
-    except Exception:  # a model without such a mode, or with operators that cannot be traced
+    except Exception as error:  # a model without such a mode, or operators that cannot be traced
+        runner.logger.info(f"run.json: multiply-adds are not counted ({type(error).__name__}).")
         return None
     finally:
         model.train(was_training)

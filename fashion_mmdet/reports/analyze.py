@@ -29,10 +29,10 @@ from .analyze_words import (
     notes,
     pair_said,
 )
-from .compare_table import code, csv_cell, inline, markdown
 from .page import Table, render
 from .plots import calibration_plot, confusion_plot
 from .runs import Run
+from .texts import code, csv_cell, inline, markdown
 
 FILES = ("report.html", "report.md", "errors.csv")
 _HEAD_ERRORS = [NAMES[error] for error in ERRORS]

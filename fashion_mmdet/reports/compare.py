@@ -13,10 +13,11 @@ from fashion_mmdet.core.files import atomic_open_many, shown
 from . import compare_table as tables
 from .compare_figures import plots_of
 from .compare_pictures import pictures_of
-from .gather import Pair, Recipe, gather, kinds_of, pairs_of, seed_pairs
+from .gather import Pair, Recipe, best_of, gather, kinds_of, pairs_of, seed_pairs
 from .page import Table, render
 from .runs import Run
 from .settings import cautions, differing, remarks, require_comparable
+from .texts import code, inline, markdown
 
 FILES = ("report.html", "report.md", "runs.csv", "pairs.csv")
 _HOW = (
@@ -28,6 +29,10 @@ _PAIRED = (
     "Both runs of a pair are measured on the same draws, so photos that are hard for both cancel "
     "out. 'Better' and 'worse' are said where the interval does not hold 0: about one equal pair "
     "in twenty is told apart by chance. The last column takes what the seeds of a recipe differ by."
+)
+_OF_SEEDS = (
+    "Runs of one recipe, compared like pairs. Where two of them are told apart, a seed matters as "
+    "much as that on these photos."
 )
 
 
@@ -101,8 +106,7 @@ def decision(found: Comparison) -> str:
     if len(found.recipes) == 1:
         (only,) = found.recipes
         return f"{only.name}: {name} {tables.percent(only.interval(kind))}."
-    ranked = sorted(found.recipes, key=lambda r: -r.draws[kind, "mAP"].value)
-    best = ranked[0]
+    best = best_of(found.recipes, kind)
     of_best = [p for p in found.pairs if p.kind == kind and best.name in (p.first, p.second)]
     equal = [
         p.second if p.first == best.name else p.first
@@ -150,15 +154,15 @@ def results(found: Comparison, command: str) -> str:
         command: by which it is made again.
     """
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
-    parts = [tables.markdown(head, rows, left=2)]
+    parts = [markdown(head, rows, left=2)]
     pairs = [pair for pair in found.pairs if pair.kind == found.kind]
     if pairs:
         head, rows = tables.pair_table(pairs)
-        parts.append(tables.markdown(head, rows, left=3))
+        parts.append(markdown(head, rows, left=3))
     if seeds := [pair for pair in found.of_seeds if pair.kind == found.kind]:
         parts.append(_seeds_said(seeds))
     said = " ".join([decision(found), f"Scored on {set_said(found)}.", *found.cautions])
-    parts.append(f"{tables.inline(said)} {tables.code(command)}\n")
+    parts.append(f"{inline(said)} {code(command)}\n")
     return "\n".join(parts)
 
 
@@ -166,32 +170,40 @@ def _seeds_said(pairs: Sequence[Pair]) -> str:
     told = [pair for pair in pairs if pair.verdict != "not distinguishable"]
     if not told:
         return f"Seeds of one recipe, {len(pairs)} pair(s): not distinguishable.\n"
-    named = tables.inline("; ".join(f"{p.second} is {p.verdict} than {p.first}" for p in told))
+    named = inline("; ".join(f"{p.second} is {p.verdict} than {p.first}" for p in told))
     return (
         f"Seeds of one recipe: {len(told)} of {len(pairs)} pair(s) told apart ({named}): on these "
         "photos a seed matters as much as that.\n"
     )
 
 
+def _pair_sections(found: Comparison) -> list[tuple[str, str, tuple[Pair, ...]]]:
+    """Return title, text and pairs of the sections that have some."""
+    sections = [
+        ("Pairs", _PAIRED, found.pairs),
+        ("Seeds of one recipe", _OF_SEEDS, found.of_seeds),
+    ]
+    return [section for section in sections if section[2]]
+
+
 def report_markdown(found: Comparison, command: str) -> str:
     """Return ``report.md``."""
-    said = tables.inline(decision(found))
-    out = ["# Comparison of runs\n", f"{said}\n", f"Scored on {tables.inline(set_said(found))}.\n"]
+    said = inline(decision(found))
+    out = ["# Comparison of runs\n", f"{said}\n", f"Scored on {inline(set_said(found))}.\n"]
     notes = [*found.cautions, *found.notes]
-    out += [f"* {tables.inline(note)}" for note in notes]
+    out += [f"* {inline(note)}" for note in notes]
     if len(found.runs) > 1 and not notes:
         out.append("No other differences between the runs were found.")
     out.append("")
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
-    out += ["## Runs\n", _HOW.format(draws=found.n_draws) + "\n", tables.markdown(head, rows, 2)]
+    out += ["## Runs\n", _HOW.format(draws=found.n_draws) + "\n", markdown(head, rows, 2)]
     if found.settings:
         head, rows = tables.settings_table(found.recipes, found.settings)
-        out += ["## Settings in which they differ\n", tables.markdown(head, rows, len(head))]
-    for title, pairs in (("Pairs", found.pairs), ("Seeds of one recipe", found.of_seeds)):
-        if pairs:
-            head, rows = tables.pair_table(pairs)
-            out += [f"## {title}\n", _PAIRED + "\n", tables.markdown(head, rows, 3)]
-    return "\n".join([*out, f"Made by {tables.code(command)}.\n"])
+        out += ["## Settings in which they differ\n", markdown(head, rows, len(head))]
+    for title, text, pairs in _pair_sections(found):
+        head, rows = tables.pair_table(pairs)
+        out += [f"## {title}\n", f"{text}\n", markdown(head, rows, 3)]
+    return "\n".join([*out, f"Made by {code(command)}.\n"])
 
 
 def report_html(found: Comparison, command: str, photos: str | None) -> str:
@@ -205,10 +217,9 @@ def report_html(found: Comparison, command: str, photos: str | None) -> str:
     sections: list[Any] = []
     head, rows = tables.main_table(found.recipes, found.kinds, found.settings)
     sections.append(Table("Runs", _HOW.format(draws=found.n_draws), head, rows, left=2))
-    for title, pairs in (("Pairs", found.pairs), ("Seeds of one recipe", found.of_seeds)):
-        if pairs:
-            head, rows = tables.pair_table(pairs)
-            sections.append(Table(title, _PAIRED, head, rows, left=3))
+    for title, text, pairs in _pair_sections(found):
+        head, rows = tables.pair_table(pairs)
+        sections.append(Table(title, text, head, rows, left=3))
     if found.settings:
         head, rows = tables.settings_table(found.recipes, found.settings)
         sections.append(Table("Settings in which they differ", "", head, rows, left=len(head)))

@@ -13,7 +13,7 @@ from fashion_mmdet.core.ontology import CLASSES, supercategory
 
 from .class_plots import ap_by_class, ap_by_group, confusion_plot
 from .compare_table import KIND_NAMES
-from .gather import Recipe, group_values
+from .gather import Recipe, best_of, group_values
 from .learning import learning_curves
 from .page import Plot
 from .plots import calibration_plot, intervals_plot, pr_curves, size_bins, speed_against_ap
@@ -37,7 +37,7 @@ def plots_of(recipes: Sequence[Recipe], kinds: Sequence[str]) -> list[Plot]:
     seeds = [run for recipe in recipes for run in recipe.runs[1:]]
     by_class = {recipe.name: _by_class(recipe, kind) for recipe in recipes}
     counts = _counts(firsts[0])
-    best = max(recipes, key=lambda r: r.draws[kind, "mAP"].value).runs[0]
+    best = best_of(recipes, kind).runs[0]
     bins = {run.name: reliability(run.evidence.matches[kind]) for run in firsts}
     return [
         _intervals(recipes, kind),

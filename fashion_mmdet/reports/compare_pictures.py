@@ -9,7 +9,7 @@ import numpy as np
 from fashion_mmdet.core.per_image import image_quality
 
 from .drawing import Photos, panel, side_by_side
-from .gather import Recipe
+from .gather import Recipe, best_of
 from .page import Picture, Pictures
 from .runs import Run
 
@@ -28,8 +28,8 @@ def pictures_of(
         kind: ``"segm"`` or ``"bbox"``, by which photos are chosen.
         folder: of the photos; None takes what the evidence names.
     """
-    ranked = sorted(recipes, key=lambda r: -r.draws[kind, "mAP"].value)
-    best = ranked[0].runs[0]
+    winner = best_of(recipes, kind)
+    best = winner.runs[0]
     photos = Photos(best.evidence, folder)
     quality_I = image_quality(best.evidence.matches[kind], SCORE)
     # What the model never saw is neither good nor bad.
@@ -39,7 +39,7 @@ def pictures_of(
         _page(f"Best photos of {best.name}", photos, order[::-1], [best], kind),
         _page(f"Worst photos of {best.name}", photos, order, [best], kind),
     ]
-    others = [recipe.runs[0] for recipe in recipes if recipe is not ranked[0]]
+    others = [recipe.runs[0] for recipe in recipes if recipe is not winner]
     if others:
         other = others[0]  # the reference, or where that is the best, the next one given
         apart_I = np.abs(quality_I - image_quality(other.evidence.matches[kind], SCORE))

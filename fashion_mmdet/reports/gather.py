@@ -144,6 +144,11 @@ def _refuse_repeats(runs: Sequence[Run]) -> None:
             )
 
 
+def best_of(recipes: Sequence[Recipe], kind: str) -> Recipe:
+    """Return the recipe with the highest AP, of equals the first."""
+    return max(recipes, key=lambda recipe: recipe.draws[kind, "mAP"].value)
+
+
 def kinds_of(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return what all of the runs were scored by, boxes first."""
     return tuple(k for k in ("bbox", "segm") if all(k in run.evidence.matches for run in runs))

@@ -56,12 +56,9 @@ def keep(out: str | os.PathLike[str], runs: Sequence[Run]) -> list[Path]:
         name = f"evidence_{run.split}.npz"
         folder.mkdir(parents=True, exist_ok=True)
         write_evidence(folder / name, evidence)
-        # The record last: without it the folder is no run.
-        (folder / FILE_NAME).unlink(missing_ok=True)
-        # Of its tests the one that the evidence is of.
-        record = dataclasses.replace(
-            run.record, tests=run.record.tests[-1:], evaluation=(name,)
-        )
+        # Of its tests the one that the evidence is of. Last: without it the folder is no run.
+        record = dataclasses.replace(run.record, tests=run.record.tests[-1:], evaluation=(name,))
+        (folder / FILE_NAME).unlink(missing_ok=True)  # or its tests would be taken over
         write_run(folder, record)
         folders.append(folder)
     return folders

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fashion_mmdet.core.bootstrap import ap_difference, ap_interval, draw_weights
+from fashion_mmdet.core.bootstrap import draw_weights, draws_of, require_same_truth
 from fashion_mmdet.core.curves import average_precisions, mean_ap
 from fashion_mmdet.core.errors import AnnotationError
 from fashion_mmdet.core.matching import AREAS, Matches
@@ -33,6 +33,16 @@ def matches_of(hits, scores=None, n_false=0):
         gt_label=np.zeros(n, np.int16),
         gt_void_GA=np.zeros((n, len(AREAS)), bool),
     )
+
+
+def ap_interval(matches, n_labels, figure="mAP"):
+    return draws_of(matches, n_labels)[figure].interval
+
+
+def ap_difference(first, second, n_labels):
+    require_same_truth(first, second)
+    old, new = (draws_of(m, n_labels)["mAP"] for m in (first, second))
+    return new.minus(old)
 
 
 def test_draw_weights_are_draws_with_replacement_and_by_seed():

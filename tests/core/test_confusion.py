@@ -42,9 +42,6 @@ def test_confusion_matrix_by_hand():
         [0, 0, 1, 0],
         [0, 0, 2, 0],  # a shoe where nothing is, and a second one where there is one
     ]
-    assert confusion.most_confused() == [(1, 0, 1)]
-    shares = confusion.shares_TP
-    assert shares[1].tolist() == [0.5, 0, 0, 0.5]
     lower = confusion_matrix(evidence_of(truth, found, 2), "bbox", min_score=0.4)
     assert lower.counts_TP[1].tolist() == [1, 1, 0, 0]
 
@@ -69,8 +66,7 @@ def test_confusion_matrix_sums_are_the_instances_and_the_detections(seed):
     assert counts_TP[:, :3].sum() + confusion.n_void == given.sum()
     assert (counts_TP[:, :3].sum(axis=0) <= given).all()
     assert counts_TP[3, 3] == 0 and confusion.n_void > 0
-    off_diagonal = counts_TP[:3, :3].sum() - np.trace(counts_TP[:3, :3])
-    assert sum(n for _, _, n in confusion.most_confused(9)) == off_diagonal > 0
+    assert counts_TP[:3, :3].sum() > np.trace(counts_TP[:3, :3])
 
 
 def test_confusion_matrix_better_scored_is_served_first_and_takes_the_best_overlap():
@@ -98,5 +94,4 @@ def test_confusion_matrix_in_a_crowd_of_its_class_is_left_out():
 
 def test_confusion_matrix_of_nothing_is_zero():
     confusion = confusion_matrix(evidence_of([], []), "bbox")
-    assert confusion.counts_TP.sum() == 0 and confusion.most_confused() == []
-    assert np.isnan(confusion.shares_TP).all()
+    assert confusion.counts_TP.sum() == 0 and confusion.n_void == 0

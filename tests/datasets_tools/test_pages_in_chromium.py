@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import HOSTILE, dumper, reported
 from PIL import Image
 
 from datasets_tools import browse, stats
@@ -17,19 +16,9 @@ from datasets_tools.stats import summary, tables
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-HOSTILE = "</script><img src=x onerror='document.title=1'>é &amp; a+b=c"
 CLASSES = ("shoe", "hat", HOSTILE)
 SIDES_PX = {"small": 20, "medium": 60, "large": 150}
 BROKEN = 3
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser ({', '.join(NAMES)}) on PATH")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -76,25 +65,8 @@ def page(coco, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
-    def dump(page: Path, fragment: str = "") -> str:
-        words = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000",
-            "--window-size=1400,3000", "--dump-dom", page.as_uri() + fragment,
-        ]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
-    return dump
-
-
-def reported(dom: str) -> dict[str, str]:
-    """Return what the page says of itself in the data attributes of its body."""
-    (body,) = re.findall(r"<body[^>]*>", dom)
-    return dict(re.findall(r'data-([a-z]+)="([^"]*)"', body))
+def opened(tmp_path):
+    return dumper(tmp_path / "profile")
 
 
 def count(coco: dict, *, label=None, size=None, source=None, text="") -> int:
@@ -167,7 +139,7 @@ def test_browse_page_in_chromium_shows_advice_and_extent_of_the_contact_sheet(
     ],
 )  # fmt: skip
 def test_browse_page_in_chromium_filters_as_the_file_says(page, opened, coco, fragment, wanted):
-    dom, n_photos = opened(page, fragment), count(coco, **wanted)
+    dom, n_photos = opened(page, fragment=fragment), count(coco, **wanted)
     said = reported(dom)
     assert int(said["shown"]) == n_photos
     assert int(said["cards"]) == min(n_photos, 60) == dom.count('class="card"')
@@ -175,26 +147,26 @@ def test_browse_page_in_chromium_filters_as_the_file_says(page, opened, coco, fr
 
 
 def test_browse_page_in_chromium_filters_by_finding_and_turns_pages(page, opened):
-    dom = opened(page, "#finding=empty+mask")
+    dom = opened(page, fragment="#finding=empty+mask")
     assert re.findall(r'class="card" data-number="(\d+)"', dom) == ["5", "64"]
     assert "4 findings" in dom and "1 finding of no photo in the file" in dom
-    dom = opened(page, "#page=2")
+    dom = opened(page, fragment="#page=2")
     assert re.findall(r'data-number="(\d+)"', dom) == [str(n) for n in range(61, 71)]
 
 
 def test_browse_page_in_chromium_opens_a_photo_with_its_masks_and_findings(page, opened, coco):
-    dom = opened(page, "#photo=64")
+    dom = opened(page, fragment="#photo=64")
     masks = [a for a in coco["annotations"] if a["image_id"] == 640]
     assert len(masks) == 2 and reported(dom)["open"] == "64"
     assert dom.count("<path ") == dom.count('type="checkbox"') == 2
     assert re.search(r'large/000064.jpg"[^>]*data-natural-width="160"', dom)
     assert '<b class="error">error: empty mask</b>' in dom
-    dom = opened(page, "#photo=3")
+    dom = opened(page, fragment="#photo=3")
     assert dom.count("<path ") == 0 and dom.count('<div class="reason">') == 2
 
 
 def test_browse_page_in_chromium_hostile_texts_are_shown_as_text(page, opened):
-    dom = opened(page, "#photo=5")
+    dom = opened(page, fragment="#photo=5")
     assert '<img src="x"' not in dom and 'onerror="' not in dom
     assert "<title>&lt;/script&gt;&lt;img" in dom
     assert "warning: &lt;/script&gt;&lt;img" in dom
@@ -229,7 +201,7 @@ def test_browse_page_in_chromium_obeys_keys_and_clicks(page, opened, tmp_path):
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
     driven = page.with_name("driven.html")
     driven.write_text(text.replace("</body>", driver))
-    said = reported(opened(driven, "#photo=12"))["driven"].split()
+    said = reported(opened(driven, fragment="#photo=12"))["driven"].split()
     assert said[:2] == ["13", "12"]  # one photo on, and back
     assert said[2:5] == ["1", "3", "0"]  # masks hidden: one, all, none
     assert said[5:7] == ["true", "false"]  # closed

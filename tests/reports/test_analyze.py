@@ -34,8 +34,8 @@ from fashion_mmdet.reports.analyze import (  # noqa: E402
 )
 from fashion_mmdet.reports.analyze_pictures import pictures_of, worst  # noqa: E402
 from fashion_mmdet.reports.analyze_words import class_pairs, mend_first, where  # noqa: E402
-from fashion_mmdet.reports.compare_table import inline  # noqa: E402
 from fashion_mmdet.reports.runs import read_runs  # noqa: E402
+from fashion_mmdet.reports.texts import inline  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from made_runs import make_run, make_truth  # noqa: E402
 from fashion_mmdet.commands import main  # noqa: E402
 from fashion_mmdet.core.errors import FashionError  # noqa: E402
 from fashion_mmdet.core.run_record import read_run, write_run  # noqa: E402
-from fashion_mmdet.reports import compare_table, marked  # noqa: E402
+from fashion_mmdet.reports import compare_table, marked, texts  # noqa: E402
 from fashion_mmdet.reports.compare import compare, decision, results  # noqa: E402
 from fashion_mmdet.reports.compare_pictures import pictures_of  # noqa: E402
 from fashion_mmdet.reports.runs import read_runs  # noqa: E402
@@ -363,7 +363,7 @@ def test_csv_holds_every_run_with_its_settings_and_figures(place: Path) -> None:
 
 
 def test_markdown_cell_with_marks_stays_a_cell() -> None:
-    table = compare_table.markdown(["a|b"], [["x\n*y* <z>"]])
+    table = texts.markdown(["a|b"], [["x\n*y* <z>"]])
     assert table.splitlines()[0] == r"| a\|b |"
     assert table.splitlines()[2] == r"| x \*y\* \<z\> |"
 

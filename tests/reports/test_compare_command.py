@@ -19,7 +19,7 @@ from made_runs import make_run, make_truth  # noqa: E402
 from fashion_mmdet.commands import analyze as analyze_command  # noqa: E402
 from fashion_mmdet.commands import main  # noqa: E402
 from fashion_mmdet.reports import compare as reports  # noqa: E402
-from fashion_mmdet.reports import compare_table as tables  # noqa: E402
+from fashion_mmdet.reports import texts  # noqa: E402
 from fashion_mmdet.reports.marked import BEGIN, END  # noqa: E402
 from fashion_mmdet.reports.runs import read_runs  # noqa: E402
 
@@ -79,7 +79,7 @@ def test_table_names_the_command_that_gives_the_same_table(
 def test_shell_command_comes_back_from_a_shell_as_it_was(tmp_path: Path) -> None:
     odd = os.fsdecode(b"a'b\\c\n\x1b\xff d")
     options = {"--out": "-o", "--force": True, "--split": None, "--keep": "é `x`"}
-    told = tables.shell_command("compare", [odd, "-x"], options)
+    told = texts.shell_command("compare", [odd, "-x"], options)
     assert told.isprintable() and "\n" not in told
     script = f"fashion() {{ printf '%s\\0' \"$@\"; }}; {told}"
     out = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
@@ -200,17 +200,17 @@ def test_names_from_elsewhere_do_not_reach_markdown_csv_or_the_terminal(
 
 
 def test_inline_escapes_all_that_markdown_would_take() -> None:
-    assert tables.inline(WORST) == r"=a \[31m\|b \<\!-- x --\> \[y\](z) \`c\` \_d\_"
-    assert tables.inline(r"\&~#*") == r"\\\&\~\#\*"
-    assert [tables.inline(t) for t in ("- a", "1. a", "+", "-a", "1.5")] == [
+    assert texts.inline(WORST) == r"=a \[31m\|b \<\!-- x --\> \[y\](z) \`c\` \_d\_"
+    assert texts.inline(r"\&~#*") == r"\\\&\~\#\*"
+    assert [texts.inline(t) for t in ("- a", "1. a", "+", "-a", "1.5")] == [
         r"\- a", r"1\. a", r"\+", "-a", "1.5"
     ]  # fmt: skip
-    assert BEGIN not in tables.inline(f"x\n{BEGIN}\n")
-    assert tables.code("a ``b`` c") == "```a ``b`` c```" and tables.code("`\n") == "`` ` ``"
+    assert BEGIN not in texts.inline(f"x\n{BEGIN}\n")
+    assert texts.code("a ``b`` c") == "```a ``b`` c```" and texts.code("`\n") == "`` ` ``"
 
 
 def test_markdown_figures_keep_their_brackets_and_words_do_not() -> None:
-    table = tables.markdown(["run [a]", "AP [95 %]"], [["mask_r [x]", "1.0 [0.5, 2.0]"]])
+    table = texts.markdown(["run [a]", "AP [95 %]"], [["mask_r [x]", "1.0 [0.5, 2.0]"]])
     assert (
         table == "| run \\[a\\] | AP [95 %] |\n|---|---:|\n| mask\\_r \\[x\\] | 1.0 [0.5, 2.0] |\n"
     )
@@ -258,6 +258,6 @@ def test_analyze_of_an_empty_name_is_wrong_usage(option: str, capsys) -> None:
 
 
 def test_analyze_command_of_a_folder_with_a_dash_is_taken_again(tmp_path: Path) -> None:
-    told = tables.shell_command("analyze", ["-a"], {"--out": "o", "--score": "0.3"})
+    told = texts.shell_command("analyze", ["-a"], {"--out": "o", "--score": "0.3"})
     assert told == "fashion analyze --out o --score 0.3 -- -a"
     assert main(shlex.split(told)[1:]) == 1  # no run there, which is not wrong usage

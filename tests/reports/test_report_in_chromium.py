@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import HOSTILE, dumper, reported
 from PIL import Image
 
 from fashion_mmdet.commands import main
@@ -20,22 +19,12 @@ from fashion_mmdet.reports.page import Picture, Pictures, Table, render
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-HOSTILE = "</script><img src=x onerror='document.title=1'>é &amp; a+b=c"
 ROWS = [
     ["b run", "9.5 [8.0, 11.0]", "–", "1,200"],
     ["c run", "12.0 [11.1, 13.0]", "−3.5", "90"],
     ["a run", "–", "+0.2", "1,000"],
     [HOSTILE, "10.25", "-1.0", "15e3"],
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser ({', '.join(NAMES)}) on PATH")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +46,8 @@ def page(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
-    def dump(page: Path, *more: str) -> str:
-        words = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000",
-            "--window-size=1200,2000", *more, "--dump-dom", page.as_uri(),
-        ]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
-    return dump
+def opened(tmp_path):
+    return dumper(tmp_path / "profile")
 
 
 @pytest.fixture
@@ -87,12 +65,6 @@ def driven(page, opened):
         return json.loads(unescape(reported(opened(path, *more))["driven"]))
 
     return run
-
-
-def reported(dom: str) -> dict[str, str]:
-    """Return what the page says of itself in the data attributes of its body."""
-    (body,) = re.findall(r"<body[^>]*>", dom)
-    return dict(re.findall(r'data-([a-z]+)="([^"]*)"', body))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
