@@ -23,6 +23,7 @@ default_hooks = dict(
     weights_report=dict(type="WeightsReportHook"),
     class_check=dict(type="ClassCheckHook"),
     leak_check=dict(type="LeakCheckHook"),
+    finite_loss=dict(type="FiniteLossHook"),
     run_record=dict(type="RunRecordHook"),
 )
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("fashion_mmdet.commands.data", "convert, relabel, split and make data"),
     "train": ("fashion_mmdet.commands.train", "train a config"),
     "test": ("fashion_mmdet.commands.test", "evaluate a checkpoint on the test set"),
+    "sweep": ("fashion_mmdet.commands.sweep", "search hyperparameters by a W&B sweep file"),
     "compare": ("fashion_mmdet.commands.compare", "say which of some runs is better"),
     "analyze": ("fashion_mmdet.commands.analyze", "say where a run's errors are"),
     "show": ("fashion_mmdet.commands.show", "draw ground truth beside predictions"),

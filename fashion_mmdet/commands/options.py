@@ -45,8 +45,13 @@ def register(cfg: Config) -> None:
         DefaultScope.get_instance(scope, scope_name=scope)
 
 
-def check_key(cfg: Config, key: str) -> Any:
+def check_key(cfg: Config, key: str, source: str = "--cfg-options") -> Any:
     """Return what ``cfg`` holds at the dotted ``key``; None where it leaves it at its default.
+
+    Args:
+        cfg: the config.
+        key: as for ``--cfg-options``.
+        source: what named the key, for errors.
 
     Raises:
         ConfigError: where the key means nothing in ``cfg``.
@@ -55,12 +60,12 @@ def check_key(cfg: Config, key: str) -> Any:
     parts = key.split(".")
     if parts[0] in node and parts[0] not in _top_level():
         raise ConfigError(
-            f"--cfg-options {key}: a key that a run reads expected, got {parts[0]!r}, a variable "
+            f"{source} {key}: a key that a run reads expected, got {parts[0]!r}, a variable "
             "of the config files: they have used it already, so changing it here changes nothing."
             f" {_INSTEAD.get(parts[0], 'Set the keys that it went into.')}"
         )
     for depth, part in enumerate(parts):
-        where = f"--cfg-options {key}"
+        where = f"{source} {key}"
         if isinstance(node, (list, tuple)):
             if not part.isdigit() or int(part) >= len(node):
                 raise ConfigError(
@@ -90,7 +95,7 @@ def check_key(cfg: Config, key: str) -> Any:
     return node
 
 
-def check_value(key: str, held: Any, given: Any) -> None:
+def check_value(key: str, held: Any, given: Any, source: str = "--cfg-options") -> None:
     """Raise :class:`ConfigError` where ``given`` is of a kind that cannot take ``held``'s place.
 
     Texts and lists may give way to anything, for many parameters take several kinds; so a number
@@ -99,7 +104,7 @@ def check_value(key: str, held: Any, given: Any) -> None:
     """
     if held is None or given is None:
         return
-    where = f"--cfg-options {key}:"
+    where = f"{source} {key}:"
     if isinstance(held, Mapping) and not isinstance(given, Mapping):
         shown = ", ".join(f"{key}.{name}" for name in list(held)[:_SHOWN_KEYS])
         more = ", ..." if len(held) > _SHOWN_KEYS else ""

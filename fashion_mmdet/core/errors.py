@@ -35,6 +35,10 @@ class CheckpointError(FashionError):
     """A checkpoint that is truncated, foreign or unsafe to read."""
 
 
+class DivergedError(FashionError):
+    """A training whose loss has stopped being a number."""
+
+
 def nearest(name: object, valid: Iterable[object], count: int = 3) -> list[str]:
     """Return up to ``count`` of ``valid`` that look most like ``name``, best first.
 

@@ -167,7 +167,8 @@ class RunRecord:
         config_file: as it was named.
         config: resolved: bases, environment and overrides in it; what looks like a secret masked.
         overrides: dotted key -> value, where the config differs from its file; ``"<absent>"`` for
-            a key that was taken out; None where the file could not be read again.
+            a key that was taken out; None where the file could not be read again, or lay in the
+            work dir, where mmengine writes the config of the run under its name.
         seed: None where it is not set.
         data: ``train``, ``val`` and ``test`` -> the files of each.
         initialisation: what the weights came from, a line or more.

@@ -8,6 +8,7 @@ from .class_check import (
     require_same_classes,
     trained_classes,
 )
+from .finite_loss import FiniteLossHook
 from .heads_first import HeadsFirstHook
 from .leak_check import LeakCheckHook
 from .run_record import RunRecordHook
@@ -17,6 +18,7 @@ __all__ = [
     "AutocastOptimWrapper",
     "ClassCheckHook",
     "FashionCheckpointHook",
+    "FiniteLossHook",
     "HeadsFirstHook",
     "LeakCheckHook",
     "RunRecordHook",

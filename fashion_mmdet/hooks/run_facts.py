@@ -70,7 +70,7 @@ def new_record(
         peak_cuda_mib=None,
         config_file=filename,
         config=masked(runner.cfg.to_dict()),
-        overrides=_overrides(runner.cfg),
+        overrides=_overrides(runner.cfg, runner.work_dir),
         seed=runner.seed,
         data=data,
         setting=setting(runner),
@@ -141,12 +141,14 @@ def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in config.items() if k not in _OF_THE_COMMAND}
 
 
-def _overrides(cfg: Config) -> dict[str, Any] | None:
+def _overrides(cfg: Config, work_dir: str) -> dict[str, Any] | None:
     """Return where ``cfg`` differs from its file, read again; None where that cannot be.
 
-    Under mim the options are merged before anything of ours sees them.
+    Under mim the options are merged before anything of ours sees them. Of a file that lies in the
+    work dir, as those of ``mim gridsearch`` do, nothing is left: mmengine has by now written the
+    merged config under that name.
     """
-    if not cfg.filename:
+    if not cfg.filename or Path(cfg.filename).resolve().parent == Path(work_dir).resolve():
         return None
     try:
         plain = Config.fromfile(cfg.filename, import_custom_modules=False)

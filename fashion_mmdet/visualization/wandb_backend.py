@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import VISBACKENDS
@@ -41,6 +42,12 @@ class FashionWandbBackend(BaseVisBackend):
     environment variables, code, git remotes, console output. W&B's own step only ever counts
     up, which is why it drops a metric logged by epoch after losses logged by iteration; the axes
     here are columns of their own.
+
+    What W&B's own variables say of a run counts before what this class would say: WANDB_NAME,
+    WANDB_RUN_ID, WANDB_RESUME, WANDB_RUN_GROUP, WANDB_JOB_TYPE, WANDB_TAGS and WANDB_NOTES. Under
+    a W&B agent the run is the one that the agent names, in the sweep's project, and W&B names it.
+    Its parameters are in the run's config beside ours; below a parameter that is a dict, ours are
+    told by dotted keys, as W&B gives the whole of it to the sweep.
 
     The W&B run starts with the first thing logged, so testing a checkpoint starts none. A
     failure of W&B at any time is said once and never stops training.
@@ -187,11 +194,12 @@ class FashionWandbBackend(BaseVisBackend):
         _say(f"W&B: offline in {folder}. Upload it with: wandb sync {shlex.quote(str(folder))}")
 
     def _init(self, wandb: Any, mode: str) -> Any:
+        in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))
         return wandb.init(
-            project=self._project,
-            name=self._name,
+            project=None if in_sweep else self._project,
+            name=os.environ.get("WANDB_NAME") or (None if in_sweep else self._name),
             dir=self._dir,
-            config=self._config,
+            config=_beside(self._config, _sweep_parameters()),
             mode=mode,
             reinit="finish_previous",
             settings=wandb.Settings(
@@ -218,6 +226,39 @@ class FashionWandbBackend(BaseVisBackend):
                     "failures are counted.",
                     logging.WARNING,
                 )
+
+
+def _sweep_parameters() -> dict[str, Any]:
+    """Return the parameters that a W&B agent has given this run, as its file has them."""
+    path = os.environ.get("WANDB_SWEEP_PARAM_PATH")
+    try:
+        with open(path or os.devnull, encoding="utf-8") as file:
+            held = yaml.safe_load(file) or {}
+        return {key: item["value"] for key, item in held.items() if isinstance(item, Mapping)}
+    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
+        return {}  # W&B reads it, too, and says what is wrong with it
+
+
+def _beside(config: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with what W&B would drop for a dict of ``parameters`` under dotted keys.
+
+    >>> _beside({"cfg": {"epochs": 3, "by": "x"}, "lr": 1}, {"cfg": {"epochs": 3}, "lr": 1})
+    {'lr': 1, 'cfg.by': 'x'}
+    """
+    clash = [k for k in config if isinstance(parameters.get(k), Mapping)]
+    given = {key for name in clash for key, _ in _leaves(name, parameters[name])}
+    kept = {key: value for key, value in config.items() if key not in clash}
+    for name in clash:
+        kept.update((k, v) for k, v in _leaves(name, config[name]) if k not in given)
+    return kept
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield key, value
+        return
+    for name, item in value.items():
+        yield from _leaves(f"{key}.{name}", item)
 
 
 def _number(value: Any) -> float | int | None:

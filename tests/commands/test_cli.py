@@ -16,7 +16,7 @@ from fashion_mmdet.core.errors import FashionError
 
 def test_commands_are_these() -> None:
     assert list(COMMANDS) == [
-        "env", "demo", "data", "train", "test", "compare", "analyze", "show"
+        "env", "demo", "data", "train", "test", "sweep", "compare", "analyze", "show"
     ]  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def test_data_tools_are_these() -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["data", "convert", "--help"],
                                    ["compare", "--help"], ["analyze", "--help"],
+                                   ["sweep", "--help"],
                                    *[[*f"data {tool}".split(), "--help"] for tool in TOOLS]])
 def test_help_is_printed(words: list[str], capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -309,6 +309,21 @@ def call(words: list[Any], root: Path) -> str:
     return done.stdout
 
 
+def test_record_of_a_config_that_lies_in_the_work_dir_claims_no_overrides(tmp_path: Path) -> None:
+    """mmengine writes the merged config over the file, which then differs in nothing."""
+    from mmengine.config import Config
+    from toy_runner import build as build_toy
+
+    path = tmp_path / "of_mim.py"
+    path.write_text("a = 1\n")
+    for work_dir, said in ((tmp_path / "run", {"a": 2}), (tmp_path, None)):
+        runner = build_toy(work_dir, epochs=1, custom_hooks=[dict(type="RunRecordHook")])
+        runner.cfg = Config.fromfile(str(path))
+        runner.cfg.merge_from_dict({"a": 2})
+        runner.train()
+        assert read_run(work_dir).overrides == said
+
+
 @pytest.mark.slow
 def test_mim_train_and_fashion_test_leave_one_whole_record(tmp_path: Path) -> None:
     raw, ann = tmp_path / "data/demo/raw", tmp_path / "data/demo/annotations"

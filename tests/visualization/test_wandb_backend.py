@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import struct
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,8 +23,8 @@ pytestmark = pytest.mark.mm
 @pytest.fixture(autouse=True)
 def clean_wandb(monkeypatch, tmp_path):
     """No login, no folder of the user's, and a fresh wandb for every test."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "WANDB_BASE_URL", "WANDB_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
     yield
@@ -190,6 +192,97 @@ def test_wandb_offline_run_holds_config_and_every_row_by_its_own_step(tmp_path):
     assert [step for step, _ in pictures] == [40, 80]
     for _, name in pictures:
         assert (folder / "files" / name).stat().st_size > 0
+
+
+def sent_config(run):
+    return {item.key: json.loads(item.value_json) for item in run.config.update}
+
+
+def as_agent(monkeypatch, tmp_path, parameters):
+    """Set what a W&B agent sets for a run that it starts."""
+    path = tmp_path / "wandb" / "sweep-sw33p" / "config-run9.yaml"
+    path.parent.mkdir(parents=True)
+    held = {"wandb_version": 1, **{key: {"value": v} for key, v in parameters.items()}}
+    path.write_text(json.dumps(held))  # which is YAML
+    for name, value in dict(
+        SWEEP_ID="sw33p", RUN_ID="run9", SWEEP_PARAM_PATH=str(path), PROJECT="of-the-sweep",
+        ENTITY="somebody", DIR=str(tmp_path),
+    ).items():  # fmt: skip
+        monkeypatch.setenv(f"WANDB_{name}", value)
+
+
+@pytest.mark.parametrize("mode", ["offline", "online"])
+def test_wandb_under_an_agent_logs_to_its_run_with_parameters_beside_config(
+    tmp_path, monkeypatch, log, mode
+):
+    optim = dict(optimizer=dict(lr=0.5, type="AdamW"), clip_grad=None)
+    cycle = dict(max_epochs=1, type="EpochBasedTrainLoop", dynamic_intervals=[[1, 2]])
+    as_agent(
+        monkeypatch, tmp_path, {"optim_wrapper.optimizer.lr": 0.5, "train_cfg": {"max_epochs": 1}}
+    )
+    made = backend(tmp_path, mode, optim_wrapper=optim, train_cfg=cycle)
+    made.add_scalars({"loss": 0.25, "iter": 20}, step=20)
+    made.add_scalars({"coco/segm_mAP": 0.5}, step=1)
+    made.close()
+    assert len(warnings_in(log)) == (mode == "online")  # no login
+
+    folder, run, rows, _ = read_back(tmp_path)
+    assert (run.run_id, run.sweep_id) == ("run9", "sw33p") and folder.name.endswith("-run9")
+    assert (run.project, run.entity, run.display_name) == ("of-the-sweep", "somebody", "")
+    sent = sent_config(run)
+    assert sent["optim_wrapper.optimizer.lr"] == 0.5 and sent["optim_wrapper"] == optim
+    # W&B gives `train_cfg` to the sweep; what it lacks of ours is told beside it.
+    assert sent["train_cfg"] == {"max_epochs": 1}
+    assert sent["train_cfg.type"] == "EpochBasedTrainLoop"
+    assert sent["train_cfg.dynamic_intervals"] == [[1, 2]]
+    assert "train_cfg.max_epochs" not in sent and sent["work_dir"] == str(tmp_path / "run")
+    assert [(r["iter"], r["train/loss"]) for r in rows if "iter" in r] == [(20, 0.25)]
+    assert [(r["val/step"], r["coco/segm_mAP"]) for r in rows if "val/step" in r] == [(1, 0.5)]
+
+
+def test_wandb_variables_of_a_run_count_before_ours(tmp_path, monkeypatch):
+    said = dict(RUN_GROUP="a-sweep", NAME="trial_003", JOB_TYPE="trial", TAGS="one,two",
+                RUN_ID="trial7", NOTES="a note", RESUME="allow")  # fmt: skip
+    for name, value in said.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    made = backend(tmp_path)
+    made.add_scalars({"loss": 0.25, "iter": 20}, step=20)
+    made.close()
+    _, run, rows, _ = read_back(tmp_path)
+    assert (run.run_group, run.job_type, list(run.tags)) == ("a-sweep", "trial", ["one", "two"])
+    assert (run.display_name, run.run_id, run.notes) == ("trial_003", "trial7", "a note")
+    assert run.project == "a-project" and rows[0]["train/loss"] == 0.25
+
+
+@pytest.mark.parametrize("resume", [None, "allow"])
+def test_wandb_sync_makes_one_run_of_the_folders_of_two_sessions(tmp_path, monkeypatch, resume):
+    """What a trial is that was killed and goes on: why whoever resumes one sets WANDB_RESUME."""
+    from fake_wandb import FakeWandb
+
+    monkeypatch.setenv("WANDB_RUN_ID", "trial7")
+    if resume:
+        monkeypatch.setenv("WANDB_RESUME", resume)
+    for steps in ((20, 40), (40, 60)):
+        made = backend(tmp_path)
+        for step in steps:
+            made.add_scalars({"loss": 1 / step, "iter": step}, step=step)
+        made.close()
+        time.sleep(1.1)  # the name of a folder has the second
+    folders = sorted((tmp_path / "run" / "wandb").glob("offline-run-*-trial7"))
+    assert len(folders) == 2
+    for folder in folders:
+        records_in(folder / "run-trial7.wandb")  # waits for the end of it
+    with FakeWandb() as server:
+        environment = {k: v for k, v in os.environ.items() if k != "WANDB_RUN_ID"}
+        subprocess.run(
+            [Path(sys.executable).with_name("wandb"), "sync", *folders], check=True, timeout=60,
+            env={**environment, **server.environment()}, capture_output=True,
+        )  # fmt: skip
+    assert list(server.runs) == ["trial7"] and not server.unknown
+    rows = [row for _, row in sorted(server.rows["trial7"].items())]
+    assert [row["iter"] for row in rows] == [20, 40, 40, 60]
+    # W&B's own count, by which it puts the rows of a run in order.
+    assert [row["_step"] for row in rows] == ([0, 1, 2, 3] if resume else [0, 1, 0, 1])
 
 
 def test_wandb_sync_command_can_be_pasted_whatever_the_folder_is_called(tmp_path, log):

@@ -1,0 +1,386 @@
+"""``fashion sweep FILE``: search hyperparameters by a W&B sweep file, without an account."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fashion_mmdet.core.errors import ConfigError, FashionError, did_you_mean
+from fashion_mmdet.core.files import require_writable
+from fashion_mmdet.core.run_record import utc_now
+
+#: environment variable: the address of the study's database, where a password is in it
+STORAGE = "FASHION_STUDY"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the trials, then the finals where asked for; leaves the report in the sweep's folder."""
+    args = _parser().parse_args(argv)
+    from fashion_mmdet.sweeps.sweep_file import read_sweep
+
+    sweep = read_sweep(args.file)
+    n_trials = _n_trials(sweep, args.trials)
+    cfg = _checked_config(sweep)
+    if args.dry_run:
+        return _dry_run(sweep, n_trials, args.seed)
+    return _Sweeping(args, sweep, n_trials, cfg).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fashion sweep",
+        description="Search hyperparameters as a W&B sweep file says, on this machine or, with "
+        "--storage, on several. Each trial is a process with a work dir, a log and a W&B run of "
+        "its own. Ctrl-C stops; --resume goes on, also after a crash.",
+        epilog="Example: fashion sweep configs/sweeps/ccp_cpu.yaml --finals 2",
+    )
+    parser.add_argument("file", help="a file of configs/sweeps/")
+    parser.add_argument("--trials", type=_count, metavar="N",
+                        help="how many (run_cap of the file; a grid: all)")  # fmt: skip
+    parser.add_argument("--finals", type=_count, metavar="N",
+                        help="train the N best, and the config as it is, anew over --seeds, and "
+                        "compare them")  # fmt: skip
+    parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="of the finals (3)")
+    parser.add_argument("--work-dir", metavar="DIR", help="of the sweep (work_dirs/<its name>)")
+    parser.add_argument("--name", help="of the study (the file's name)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on with the study, or join it; begins it where there is none")
+    parser.add_argument("--retry-failed", action="store_true",
+                        help="let failed trials run again (with --resume)")  # fmt: skip
+    parser.add_argument("--storage", metavar="ADDRESS",
+                        help="database of the study, as postgresql://user@host/database, to share "
+                        f"it (a file in the work dir; {STORAGE} in the environment)")  # fmt: skip
+    parser.add_argument("--parallel", type=_count, metavar="N",
+                        help="trials at once (one; with GPUs as many as they allow)")  # fmt: skip
+    parser.add_argument("--gpus", metavar="IDS", help="GPUs to use, as 0,1 (all)")
+    parser.add_argument("--gpus-per-trial", type=_count, default=1, metavar="N",
+                        help="of a trial whose command starts so many processes (1)")  # fmt: skip
+    parser.add_argument("--max-failures", type=_whole, default=3, metavar="N",
+                        help="stop after so many failures one after another (3; 0: never)")
+    parser.add_argument("--best", metavar="FILE.py",
+                        help="where to write the best trial as a config (best.py in the work dir)")
+    parser.add_argument("--seed", type=_whole, default=0, help="of the draws (0)")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="check the file against its config, show the first commands")
+    return parser
+
+
+class _Sweeping:
+    """One call of ``fashion sweep`` after its arguments are checked."""
+
+    def __init__(self, args: argparse.Namespace, sweep: Any, n_trials: int, cfg: Any) -> None:
+        from fashion_mmdet.sweeps import database, sampling
+        from fashion_mmdet.sweeps.study import SharedStudy
+
+        self.args, self.sweep, self.cfg, self.n_trials = args, sweep, cfg, n_trials
+        self.name = args.name or sweep.name
+        _require_name(self.name)
+        self.folder = Path(args.work_dir or Path("work_dirs") / self.name)
+        self.slots = _slots(args)
+        self.best_file = Path(args.best) if args.best else self.folder / "best.py"
+        if self.best_file.suffix != ".py":
+            raise FashionError(f"--best: a name that ends in .py expected, got {args.best!r}.")
+        if args.best and self.best_file.exists() and not args.resume:
+            raise FashionError(f"--best: a new file expected, found {args.best}.")
+        address = args.storage or os.environ.get(STORAGE)
+        self.address = (
+            database.full_address(address)
+            if address
+            else database.sqlite_address(self.folder / "study.db")
+        )
+        made = [self.folder / name for name in ("study.db", "trials")]
+        if not args.resume and any(path.exists() for path in made):
+            raise FashionError(
+                f"{self.folder}: the folder of a new sweep expected, found one of a sweep. Go on "
+                "with it (--resume), or name another (--work-dir, or --name)."
+            )
+        if args.retry_failed and not args.resume:
+            raise FashionError("--retry-failed: a sweep to go on with expected; add --resume.")
+        require_writable(self.folder / "study.db")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "method": sweep.method, "metric": sweep.metric, "goal": sweep.goal,
+            "program": sweep.program, "seed": args.seed,
+            "parameters": sweep.definition["parameters"], "command": list(sweep.command),
+            "early_terminate": sweep.definition.get("early_terminate"),
+            "config": _fingerprint(cfg),
+        }  # fmt: skip
+        self.trials = SharedStudy(
+            self.address, self.name, facts, sweep.parameters, sweep.goal,
+            sampling.sampler_of(sweep, args.seed), sampling.pruner_of(sweep.pruning),
+            exists_ok=args.resume,
+        )  # fmt: skip
+        self.finals: Any = None
+
+    def run(self) -> int:
+        """Do it all; the exit code."""
+        from fashion_mmdet.sweeps.database import is_file, shown_address
+
+        self.began = self.trials.began(utc_now())
+        jobs, fixed = _jobs(self.sweep, self.n_trials)
+        self.trials.plan(jobs, fixed)
+        for job in self.trials.recover(self.args.retry_failed):
+            _say(f"{job.label}: will be continued.")
+        place = "" if is_file(self.address) else f" in {shown_address(self.address)}"
+        _say(f"sweep {self.name}{place}: {self._plan_said()}")
+        _say(f"work dirs, logs and the report are in {self.folder}.")
+        try:
+            self._work(self.trials, "trials")
+            if self.args.finals:
+                self._run_finals()
+        finally:
+            self._report()
+        return 0
+
+    def _plan_said(self) -> str:
+        sweep, slots = self.sweep, len(self.slots.devices)
+        words = [f"{self.n_trials} trials by {sweep.method} of {sweep.program}"]
+        if sweep.pruning:
+            p = sweep.pruning
+            rungs = ", ".join(str(p.first * p.eta**n) for n in range(3))
+            words.append(f"after {rungs}, ... validations the best of {p.eta} go on")
+        words.append(f"{slots} at once")
+        words.append(f"W&B {self._wandb_mode()}")
+        return "; ".join(words) + "."
+
+    def _wandb_mode(self) -> str:
+        asked = os.environ.get("FASHION_WANDB")
+        return asked or ("online" if _is_logged_in() else "offline")
+
+    def _work(self, study: Any, kind: str) -> None:
+        from fashion_mmdet.sweeps.processes import Launch
+        from fashion_mmdet.sweeps.view import TerminalView
+        from fashion_mmdet.sweeps.workers import Workers
+
+        n_slots = len(self.slots.devices)
+        launch = Launch(self.sweep, self.folder, kind, self._wandb_mode(), self.name, self.began,
+                        threads=max(1, (os.cpu_count() or 1) // n_slots))  # fmt: skip
+        with TerminalView(self.sweep, f"{self.name}, {kind}") as view:
+            Workers(study, launch, self.slots, view, self._write, self.args.max_failures,
+                    prunes=kind == "trials").run()  # fmt: skip
+            _say(view.progress(study.seen()))
+
+    def _run_finals(self) -> None:
+        from optuna.pruners import NopPruner
+
+        from fashion_mmdet.sweeps import finals
+        from fashion_mmdet.sweeps.sampling import sampler_of
+        from fashion_mmdet.sweeps.study import SharedStudy
+
+        record = self._record()
+        if not record.ranked():
+            _say("no finals: no trial ran to its end.")
+            return
+        chosen = finals.finalists_of(record, self.args.finals)
+        own = self.cfg.get("randomness", {}).get("seed")
+        seeds = finals.seeds_after(own, self.args.seeds)
+        self.finals = SharedStudy(
+            self.address, f"{self.name} finals", {"finalists": chosen, "seeds": seeds}, (),
+            self.sweep.goal, sampler_of(self.sweep, self.args.seed), NopPruner(), exists_ok=True,
+        )  # fmt: skip
+        self.finals.plan(finals.final_jobs(record, chosen, seeds))
+        self.finals.recover(self.args.retry_failed)
+        _say(f"finals: {', '.join(chosen)}, each over {len(seeds)} seed(s).")
+        self._work(self.finals, "finals")
+
+    def _record(self) -> Any:
+        from fashion_mmdet.sweeps.recording import record_of
+
+        finals = self.finals.seen() if self.finals is not None else []
+        return record_of(self.sweep, self.name, self.args.seed, self.began, self.trials.seen(),
+                         finals)  # fmt: skip
+
+    def _write(self) -> Any:
+        """Renew ``sweep.json``; a database or a disk that is away is no reason to stop."""
+        from fashion_mmdet.sweeps.database import UNREACHABLE
+        from fashion_mmdet.sweeps.record import write_record
+
+        try:
+            record = self._record()
+            write_record(self.folder, record)
+        except (*UNREACHABLE, OSError) as error:
+            _say(f"note: sweep.json was not renewed: {type(error).__name__}.")
+            return None
+        return record
+
+    def _report(self) -> None:
+        self._write()
+
+
+def _checked_config(sweep: Any) -> Any:
+    """Load the swept config and hold every parameter, value and the metric against it."""
+    from fashion_mmdet.commands.configs import flattened, load_config, read_options
+    from fashion_mmdet.commands.options import check_key, check_value, register
+
+    cfg = load_config(argparse.Namespace(config=sweep.program, cfg_options=None))
+    register(cfg)
+    source = f"{sweep.file}: parameters"
+    for one in sweep.parameters:
+        held = check_key(cfg, one.key, source)
+        for value in one.examples():
+            for leaf, part in flattened(one.key, value):
+                check_value(leaf, check_key(cfg, leaf, source) if leaf != one.key else held, part,
+                            source)  # fmt: skip
+            _require_plain_way(one.key, value, read_options, flattened, source)
+        if one.distribution not in ("categorical", "constant") and type(held) is int:
+            _require_whole(one, source)
+    _check_metric(sweep, cfg)
+    return cfg
+
+
+def _require_plain_way(key: str, value: Any, read: Any, flat: Any, source: str) -> None:
+    """Refuse a value that a command line, which knows texts only, would make another of."""
+    got = read([f"{key}={value}"])
+    if json.dumps(got, sort_keys=True) != json.dumps(dict(flat(key, value)), sort_keys=True):
+        raise ConfigError(
+            f"{source} {key}: a value that a command line can carry expected, got {value!r}, which "
+            f"arrives as {next(iter(got.values()), None)!r}. Put it into a dict: give the key "
+            "above it a dict as value."
+        )
+
+
+def _require_whole(one: Any, source: str) -> None:
+    if any(isinstance(value, float) and not value.is_integer() for value in one.examples()) or (
+        one.distribution not in ("int_uniform",) and "q" not in one.numbers
+    ):
+        raise ConfigError(
+            f"{source} {one.key}: whole numbers expected (the config has one), got "
+            f"{one.distribution}. Give min and max as whole numbers, or a distribution with q: 1."
+        )
+
+
+def _check_metric(sweep: Any, cfg: Any) -> None:
+    evaluator = cfg.get("val_evaluator")
+    if not cfg.get("val_cfg") or not evaluator:
+        raise ConfigError(
+            f"{sweep.file}: a config with a validation expected, got {sweep.program} without one: "
+            "a sweep is decided by it."
+        )
+    if not isinstance(evaluator, dict) or evaluator.get("type") != "FashionMetric":
+        return  # what it will give is known when it has run
+    prefix = evaluator.get("prefix") or "coco"
+    kinds = evaluator.get("metric", ("bbox", "segm"))
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    ends = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
+    valid = [f"{prefix}/{kind}_{end}" for kind in kinds for end in ends]
+    others = tuple(f"{prefix}/{kind}_{word}" for kind in kinds for word in ("AP", "46_classes"))
+    if sweep.metric not in valid and not sweep.metric.startswith((*others, f"{prefix}/notebook/")):
+        raise ConfigError(
+            f"{sweep.file}: metric.name: a figure of the validation expected, got "
+            f"{sweep.metric!r}.{did_you_mean(sweep.metric, valid) or ' As: ' + ', '.join(valid)}"
+        )
+
+
+def _n_trials(sweep: Any, asked: int | None) -> int:
+    from fashion_mmdet.sweeps.grid import grid_size
+
+    count = asked or sweep.run_cap
+    if sweep.method == "grid":
+        size = grid_size(sweep)
+        return min(size, count or size)
+    if count is None:
+        raise ConfigError(
+            f"{sweep.file}: how many trials expected (run_cap in the file, or --trials), got none."
+        )
+    return count
+
+
+def _jobs(sweep: Any, n_trials: int) -> tuple[list[Any], list[dict[str, Any]]]:
+    from fashion_mmdet.sweeps.grid import grid_points
+    from fashion_mmdet.sweeps.record import trial_name
+    from fashion_mmdet.sweeps.study import Job
+
+    jobs = [Job(n, 1, 0, trial_name(n), None) for n in range(n_trials)]
+    return jobs, grid_points(sweep, n_trials) if sweep.method == "grid" else []
+
+
+def _slots(args: argparse.Namespace) -> Any:
+    """Share the GPUs out to trials; without one the CPU is shared."""
+    import torch
+
+    from fashion_mmdet.sweeps.workers import Slots
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if args.gpus is not None:
+        ids = [word.strip() for word in args.gpus.split(",") if word.strip()]
+    elif visible is not None:
+        ids = [word.strip() for word in visible.split(",") if word.strip()]
+    else:
+        ids = [str(n) for n in range(torch.cuda.device_count())]
+    if not torch.cuda.is_available():
+        if args.gpus:
+            raise FashionError(f"--gpus: GPUs that torch can use expected, got {args.gpus!r}.")
+        return Slots((None,) * (args.parallel or 1))
+    per = args.gpus_per_trial
+    groups = [",".join(ids[n : n + per]) for n in range(0, len(ids) - per + 1, per)]
+    if not groups:
+        raise FashionError(f"--gpus-per-trial: at most {len(ids)} expected, got {per}.")
+    n_slots = args.parallel or len(groups)
+    return Slots(tuple(groups[n % len(groups)] for n in range(n_slots)))
+
+
+def _dry_run(sweep: Any, n_trials: int, seed: int) -> int:
+    """Show what would run."""
+    import shlex
+
+    from fashion_mmdet.sweeps.preview import first_values
+    from fashion_mmdet.sweeps.sweep_file import expand
+
+    _say(f"{sweep.file}: {n_trials} trials by {sweep.method}; the first would be:")
+    for values in first_values(sweep, min(3, n_trials), seed):
+        _say(shlex.join(expand(sweep.command, sweep.program, values, os.environ)))
+    return 0
+
+
+def _is_logged_in() -> bool:
+    """Return whether W&B has a key: in the environment, or from ``wandb login``."""
+    import netrc
+    from urllib.parse import urlparse
+
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _fingerprint(cfg: Any) -> str:
+    """Return what tells one resolved config from another."""
+    import hashlib
+
+    return hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:16]
+
+
+def _require_name(name: str) -> None:
+    from fashion_mmdet.sweeps.sweep_file import study_name
+
+    study_name(name, "--name")
+
+
+def _count(text: str) -> int:
+    number = _whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on expected, got {text!r}")
+    return number
+
+
+def _whole(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on expected, got {text!r}")
+    return number
+
+
+def _say(text: object) -> None:
+    from fashion_mmdet.reports.texts import printed
+
+    print(printed(str(text)), flush=True)

@@ -1,0 +1,47 @@
+"""The finals of a sweep: its best trials and the config as it was, trained anew over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .record import BASELINE, SweepRecord, trial_name
+from .study import Job
+
+SEED = "randomness.seed"
+
+
+def finalists_of(record: SweepRecord, n_finalists: int) -> list[str]:
+    """Return the baseline and the best trials that ran to their end, best first."""
+    return [BASELINE, *(trial_name(t.number) for t in record.ranked()[:n_finalists])]
+
+
+def final_jobs(record: SweepRecord, finalists: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+    """Return a run of every finalist with every seed.
+
+    Seed by seed, so that an early stop leaves all finalists with equally many.
+    """
+    values = {trial_name(t.number): t.values for t in record.trials}
+    values[BASELINE] = {}
+    return [
+        Job(
+            number=number,
+            attempt=1,
+            lost=0,
+            label=f"{finalist}_seed{seed}",
+            values={**values[finalist], SEED: seed},
+            finalist=finalist,
+            seed=seed,
+        )  # fmt: skip
+        for number, (seed, finalist) in enumerate((s, f) for s in seeds for f in finalists)
+    ]
+
+
+def seeds_after(own: int | None, count: int) -> list[int]:
+    """Return seeds that no trial had.
+
+    Args:
+        own: ``randomness.seed`` of the config, which all trials had; None where it sets none.
+        count: how many.
+    """
+    first = (own or 0) + 1
+    return list(range(first, first + count))
