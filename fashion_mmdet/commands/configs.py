@@ -81,7 +81,7 @@ def read_value(key: str, text: str) -> Any:
                     f"--cfg-options {key}: a dict as Python or JSON writes it expected, got "
                     f"{text!r:.80} ({_said(error)}). Quote names and texts in it."
                 ) from None
-    is_list = (text[:1], text[-1:]) in (("[", "]"), ("(", ")"))
+    is_list = (text[:1], text[-1:]) in _BRACKETS
     opened = text[:1] in ("[", "(") and any(text.count(a) != text.count(b) for a, b in _BRACKETS)
     if not opened and not is_list and "," not in text:
         return DictAction._parse_int_float_bool(text.strip("'\""))
@@ -96,7 +96,7 @@ def read_value(key: str, text: str) -> Any:
         ) from None
 
 
-_BRACKETS = ("[]", "()")
+_BRACKETS = (("[", "]"), ("(", ")"))
 
 
 def flattened(key: str, value: Any) -> Iterator[tuple[str, Any]]:

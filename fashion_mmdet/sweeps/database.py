@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
 
 import optuna
 import sqlalchemy
@@ -22,6 +22,7 @@ BEAT_S = 15
 #: seconds without one after which another worker takes the trial over
 GRACE_S = 90
 _OPENINGS = 5
+_SQLITE = "sqlite:///"
 #: what a database says when it cannot be reached or written, now
 UNREACHABLE = (optuna.exceptions.StorageInternalError, exc.DBAPIError, exc.TimeoutError)
 
@@ -30,8 +31,8 @@ _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"
 
 
 def sqlite_address(path: str | os.PathLike[str]) -> str:
-    """Return the address of an SQLite file, whatever signs its path has."""
-    return f"sqlite:///file:{quote(os.path.abspath(path))}?uri=true"
+    """Return the address of an SQLite file: its path behind :data:`_SQLITE`, as it is."""
+    return f"{_SQLITE}{os.path.abspath(path)}"
 
 
 def full_address(address: str) -> str:
@@ -68,10 +69,13 @@ def open_storage(address: str) -> optuna.storages.RDBStorage:
     Raises:
         FashionError: where it cannot be reached, or its driver is not installed.
     """
-    is_sqlite = address.startswith("sqlite")
     options: dict[str, Any] = {"pool_pre_ping": True}
-    if is_sqlite:
-        options["connect_args"] = {"timeout": 60}
+    path = address.removeprefix(_SQLITE) if is_file(address) else None
+    if path is not None:
+        # Opened by its path: in an address "?", "#" and "%" would mean something.
+        options["creator"] = lambda: sqlite3.connect(path, timeout=60, check_same_thread=False)
+        options["poolclass"] = sqlalchemy.pool.QueuePool
+        address = "sqlite://"
     for attempt in range(_OPENINGS):
         try:
             with quietly():
@@ -90,11 +94,11 @@ def open_storage(address: str) -> optuna.storages.RDBStorage:
             if attempt + 1 < _OPENINGS and "exist" in str(error):
                 time.sleep(1)
                 continue
+            where = path or f"--storage {shown_address(address)}"
             raise FashionError(
-                f"{'study' if is_sqlite else '--storage'} {shown_address(address)}: a database "
-                f"that can be reached expected, got {first_line(error)}"
+                f"{where}: a database that can be reached expected, got {first_line(error)}"
             ) from None
-    if is_sqlite:
+    if path is not None:
         _lock_early(storage.engine)
     return storage
 
@@ -139,4 +143,4 @@ def first_line(error: BaseException) -> str:
 
 def is_file(address: str) -> bool:
     """Return whether a study lies in a file, which other machines cannot share."""
-    return address.startswith("sqlite")
+    return address.startswith(_SQLITE)

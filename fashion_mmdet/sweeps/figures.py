@@ -10,13 +10,15 @@ from typing import Any
 from fashion_mmdet.reports.settings import said, short_keys
 from fashion_mmdet.reports.texts import one_line
 
-from .parameters import Parameter
+from .parameters import Parameter, read_parameters
 from .record import Outcome, SweepRecord, Trial
-from .sweep_file import sweep_of
 
 OUTCOMES: tuple[Outcome, ...] = ("done", "pruned", "failed", "running", "waiting")
 _KINDS = {"bbox": "box AP", "segm": "mask AP"}
 _AP = re.compile(r"(?:coco/)?(bbox|segm)_mAP(?:_(50|75))?")
+_NUMBER = re.compile(r"\s*[+-]?[\d.]+(e[+-]?\d+)?\s*")
+_WORDS = {"", "none", "None", "True", "False"}
+_MOST_SETTINGS, _MOST_IN_SENTENCE = 5, 24  # settings of a sentence, and letters of a value there
 _MOST_LETTERS = 40  # of a value in a table
 
 
@@ -68,7 +70,8 @@ def measure_of(record: SweepRecord) -> Measure:
 
 def searched(record: SweepRecord) -> list[Parameter]:
     """Return the parameters that were searched, in the order of the file."""
-    return sweep_of(record.definition, record.file).searched()
+    given = read_parameters(record.definition["parameters"], f"{record.file}: parameters")
+    return [one for one in given if not one.is_constant]
 
 
 def names_of(keys: Sequence[str]) -> dict[str, str]:
@@ -82,14 +85,24 @@ def value_said(value: Any, most: int = _MOST_LETTERS) -> str:
     >>> value_said(0.0005), value_said([1, None]), value_said("x" * 50, 5)
     ('0.0005', '[1, none]', 'xxxx…')
     """
-    text = one_line(f"{value:.4g}" if isinstance(value, float) else said(value))
+    text = f"{value:.4g}" if isinstance(value, float) else said(value)
+    if isinstance(value, str) and (_NUMBER.fullmatch(value) or value in _WORDS):
+        text = repr(value)  # the text "1" is another choice than the number
+    text = one_line(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def settings_said(values: Mapping[str, Any], parameters: Sequence[Parameter]) -> str:
     """Return what a trial sets, in words: ``"lr 0.0005, batch_size 4"``."""
     names = names_of([one.key for one in parameters])
-    parts = [f"{name} {value_said(values[key])}" for key, name in names.items() if key in values]
+    parts = [
+        f"{name} {value_said(values[key], _MOST_IN_SENTENCE)}"
+        for key, name in names.items()
+        if key in values
+    ]
+    more = len(parts) - _MOST_SETTINGS
+    if more > 1:
+        parts = [*parts[:_MOST_SETTINGS], f"and {more} more"]
     return ", ".join(parts)
 
 

@@ -11,6 +11,7 @@ import keyword
 import math
 import os
 import re
+import shlex
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,12 +127,15 @@ def _merged(value: Any, held: Any, where: str) -> Any:
 
 
 def _base(program: str, out: Path) -> str:
-    """Return the swept config's path from the leaf's folder, with forward slashes."""
-    # Of links the folder that they lead to: `..` goes up from there.
-    folder = os.path.realpath(out.parent)
-    swept = Path(program)
-    place = os.path.join(os.path.realpath(swept.parent), swept.name)
-    path = Path(os.path.relpath(place, folder)).as_posix()
+    """Return the swept config's path from the leaf's folder, with forward slashes.
+
+    From a folder that is a link to another place it is absolute: nothing else is found.
+    """
+    relative = os.path.relpath(program, out.parent)
+    if os.path.realpath(os.path.join(out.parent, relative)) != os.path.realpath(program):
+        # Behind a linked folder ".." is another one to the system, and mmengine goes both ways.
+        relative = os.path.abspath(program)
+    path = Path(relative).as_posix()
     if "::" in path:
         raise ConfigError(
             f"{path}: a path without '::' expected, which mmengine takes for one into a package."
@@ -184,7 +188,7 @@ def _flat(value: Any, where: str) -> str:
     if type(value) is int:
         return repr(value)
     if type(value) is float:
-        return repr(value) if math.isfinite(value) else f'float("{value}")'
+        return repr(value).replace("e+", "e") if math.isfinite(value) else f'float("{value}")'
     if type(value) is list:
         return f"[{', '.join(_flat(v, f'{where}.{n}') for n, v in enumerate(value))}]"
     if type(value) is tuple:
@@ -205,7 +209,7 @@ def _flat(value: Any, where: str) -> str:
 
 def _quoted(text: str) -> str:
     """Return a text as a literal, as ``ruff format`` quotes it, that mmengine leaves alone."""
-    quote = "'" if '"' in text and "'" not in text else '"'
+    quote = "'" if text.count('"') > text.count("'") else '"'
     out = []
     for character in text:
         if character == "\\" or character == quote:
@@ -246,7 +250,8 @@ def _text(text: str, column: int, indent: int) -> str:
 def _docstring(record: SweepRecord, trial: Trial, out: Path) -> str:
     measure, parameters = measure_of(record), searched(record)
     name = trial_name(trial.number)
-    title = f"{name} of the sweep {record.name}: {settings_said(trial.values, parameters)}."
+    settings = settings_said(trial.values, parameters)
+    title = f"{name} of the sweep {record.name}{': ' if settings else ''}{settings}."
     n_done = len(record.ranked())
     day = (trial.ended_utc or record.updated_utc)[:10]
     place = next((n for n, t in enumerate(record.ranked(), 1) if t.number == trial.number), None)
@@ -262,7 +267,7 @@ def _docstring(record: SweepRecord, trial: Trial, out: Path) -> str:
     )
     finals = _finals(record, name, measure)
     out_said = os.path.relpath(out) if out.is_absolute() else str(out)
-    parts = [_wrapped(title), f"    fashion train {_command_word(out_said)}"]
+    parts = [_wrapped(title), f"    fashion train {shlex.quote(one_line(out_said))}"]
     parts += [_wrapped(text) for text in (origin, measured, *finals)]
     return _escaped(parts)
 
@@ -288,12 +293,6 @@ def _hardware(record: SweepRecord) -> str:
     if machine.gpus:
         return one_line(machine.gpus[0].name)
     return f"{machine.cores} cores of {one_line(machine.cpu)}"
-
-
-def _command_word(path: str) -> str:
-    import shlex
-
-    return shlex.quote(one_line(path))
 
 
 def _wrapped(text: str, width: int = _WIDTH) -> str:

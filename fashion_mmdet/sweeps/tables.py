@@ -134,7 +134,7 @@ def trials_csv(record: SweepRecord) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     head = ["trial", "outcome", "rank", *keys, record.metric, "validations", "course", "wall_s",
             "attempts", "started_utc", "ended_utc", "work_dir", "reason", "last_lines"]  # fmt: skip
-    writer.writerow(map(csv_cell, head))
+    writer.writerow(csv_cell(one_line(name)) for name in head)
     for trial in record.trials:
         row = [
             trial.number, trial.outcome, rank.get(trial.number, ""),

@@ -275,8 +275,8 @@ def test_wandb_sync_makes_one_run_of_the_folders_of_two_sessions(tmp_path, monke
     with FakeWandb() as server:
         environment = {k: v for k, v in os.environ.items() if k != "WANDB_RUN_ID"}
         subprocess.run(
-            [Path(sys.executable).with_name("wandb"), "sync", *folders], check=True, timeout=60,
-            env={**environment, **server.environment()}, capture_output=True,
+            [Path(sys.executable).with_name("wandb"), "sync", *folders], cwd=tmp_path, check=True,
+            env={**environment, **server.environment()}, capture_output=True, timeout=60,
         )  # fmt: skip
     assert list(server.runs) == ["trial7"] and not server.unknown
     rows = [row for _, row in sorted(server.rows["trial7"].items())]
