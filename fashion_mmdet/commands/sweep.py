@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="of a trial whose command starts so many processes (1)")  # fmt: skip
     parser.add_argument("--max-failures", type=_whole, default=3, metavar="N",
                         help="stop after so many failures one after another (3; 0: never)")
+    parser.add_argument("--keep-pruned", action="store_true",
+                        help="keep the checkpoints of pruned trials, which are removed")
     parser.add_argument("--best", metavar="FILE.py",
                         help="where to write the best trial as a config (best.py in the work dir)")
     parser.add_argument("--seed", type=_whole, default=0, help="of the draws (0)")
@@ -158,7 +160,8 @@ class _Sweeping:
 
         n_slots = len(self.slots.devices)
         launch = Launch(self.sweep, self.folder, kind, self._wandb_mode(), self.name, self.began,
-                        threads=max(1, (os.cpu_count() or 1) // n_slots))  # fmt: skip
+                        threads=max(1, (os.cpu_count() or 1) // n_slots),
+                        keeps_pruned=self.args.keep_pruned)  # fmt: skip
         with TerminalView(self.sweep, f"{self.name}, {kind}") as view:
             Workers(study, launch, self.slots, view, self._write, self.args.max_failures,
                     prunes=kind == "trials").run()  # fmt: skip
@@ -182,7 +185,7 @@ class _Sweeping:
             self.address, f"{self.name} finals", {"finalists": chosen, "seeds": seeds}, (),
             self.sweep.goal, sampler_of(self.sweep, self.args.seed), NopPruner(), exists_ok=True,
         )  # fmt: skip
-        self.finals.plan(finals.final_jobs(record, chosen, seeds))
+        self.finals.plan(finals.final_jobs(self.sweep, record, chosen, seeds))
         self.finals.recover(self.args.retry_failed)
         _say(f"finals: {', '.join(chosen)}, each over {len(seeds)} seed(s).")
         self._work(self.finals, "finals")
@@ -208,7 +211,23 @@ class _Sweeping:
         return record
 
     def _report(self) -> None:
-        self._write()
+        from fashion_mmdet.core.files import write_text
+        from fashion_mmdet.sweeps import decision, finalists, leaf, report
+
+        record = self._write()
+        if record is None:
+            return
+        comparison, _ = finalists.compare_finals(self.folder, record)
+        chosen = decision.chosen(record, comparison)
+        written = []
+        if (best := chosen or record.best()) is not None:
+            text = leaf.leaf_text(record, best, self.cfg.to_dict(), self.best_file)
+            write_text(self.best_file, text)
+            written = [self.best_file]
+        leaf_file = self.best_file if chosen is not None else None
+        for path in [*report.write_report(self.folder, record, leaf_file), *written]:
+            _say(path)
+        _say(decision.decision(record, comparison))
 
 
 def _checked_config(sweep: Any) -> Any:
@@ -351,10 +370,19 @@ def _is_logged_in() -> bool:
 
 
 def _fingerprint(cfg: Any) -> str:
-    """Return what tells one resolved config from another."""
+    """Return what tells one config from another, wherever its data lie."""
     import hashlib
 
-    return hashlib.sha256(cfg.pretty_text.encode()).hexdigest()[:16]
+    # Machines that share a study may keep their data in different places.
+    own = {name: os.environ.pop(name) for name in _OF_MACHINES if name in os.environ}
+    try:
+        text = type(cfg).fromfile(cfg.filename).pretty_text
+    finally:
+        os.environ.update(own)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_OF_MACHINES = ("FASHION_DATA", "FASHION_CACHE", "FASHION_WANDB", STORAGE)
 
 
 def _require_name(name: str) -> None:

@@ -20,7 +20,7 @@ from .figures import (
     settings_said,
     value_said,
 )
-from .finalists import AS_IT_IS, Finalist, finalists_of, flattery, named_pairs, recipe_names
+from .finalists import AS_IT_IS, Finalist, few, finalists_of, flattery, named_pairs, recipe_names
 from .parameters import Parameter
 from .record import BASELINE, SweepRecord, Trial, trial_name
 
@@ -226,7 +226,7 @@ def notes_of(record: SweepRecord, comparison: Comparison | None) -> list[str]:
     measure, ranked = measure_of(record), record.ranked()
     out = flattery(record, measure)
     if comparison is not None:
-        out += comparison.cautions
+        out += [*comparison.cautions, *_others_said(record, comparison)]
         few = comparison.runs[0].evidence.image_ids
         out.append(
             f"Trials were chosen and finalists compared on the same {len(few)} validation photos, "
@@ -241,7 +241,7 @@ def notes_of(record: SweepRecord, comparison: Comparison | None) -> list[str]:
         )
     if ranked and not record.finals:
         out.append("Each trial was trained with one seed; what seeds differ by is not known.")
-    out.append(f"{measure.name} is that of a trial's last validation, and not of its best one.")
+    out.append(f"{measure.sentence} is that of a trial's last validation, and not of its best one.")
     lengths = {len(trial.course) for trial in ranked}
     if len(lengths) > 1:
         out.append(
@@ -258,6 +258,23 @@ def notes_of(record: SweepRecord, comparison: Comparison | None) -> list[str]:
         )
     out += _lost_said(record)
     return out
+
+
+def _others_said(record: SweepRecord, found: Comparison) -> list[str]:
+    """Return in what else the finalists differ than what was searched."""
+    keys = [one.key for one in searched(record)]
+    others = [
+        key
+        for key in found.settings
+        if key != "evaluated"
+        and not any(f"{key}.".startswith(f"{k}.") or k.startswith(f"{key}.") for k in keys)
+    ]
+    if not others:
+        return []
+    return [
+        f"The finalists differ in more than was searched, so that their figures tell of that as "
+        f"well: {few(others)}."
+    ]
 
 
 def _lost_said(record: SweepRecord) -> list[str]:
@@ -305,7 +322,7 @@ def _edge(parameter: Parameter, trial: Trial) -> tuple[str, float, float] | None
         return (side, low, high) if side else None
     if "min" not in parameter.numbers:  # without ends
         return None
-    low, high = parameter.value(parameter.drawn().low), parameter.value(parameter.drawn().high)
+    low, high = parameter.examples()
     place = _place(value, low, high, parameter.is_log)
     if place <= _EDGE:
         return "lower", low, high

@@ -53,6 +53,11 @@ class Measure:
         return value - other if self.is_maximized else other - value
 
     @property
+    def sentence(self) -> str:
+        """The name as a sentence begins with it; one with a folder in it stays as it is."""
+        return self.name if "/" in self.name else f"{self.name[:1].upper()}{self.name[1:]}"
+
+    @property
     def heading(self) -> str:
         """The name with its unit, for a column or an axis."""
         return f"{self.name} (%)" if self.scale == 100 else self.name
@@ -68,10 +73,14 @@ def measure_of(record: SweepRecord) -> Measure:
     return Measure(name, found[1] if is_decided_by else None, 100, record.is_maximized)
 
 
+def all_parameters(record: SweepRecord) -> tuple[Parameter, ...]:
+    """Return the parameters in the order of the file, with those that all trials had alike."""
+    return read_parameters(record.definition["parameters"], f"{record.file}: parameters")
+
+
 def searched(record: SweepRecord) -> list[Parameter]:
     """Return the parameters that were searched, in the order of the file."""
-    given = read_parameters(record.definition["parameters"], f"{record.file}: parameters")
-    return [one for one in given if not one.is_constant]
+    return [one for one in all_parameters(record) if not one.is_constant]
 
 
 def names_of(keys: Sequence[str]) -> dict[str, str]:
@@ -155,7 +164,7 @@ def head_figures(record: SweepRecord) -> dict[str, str]:
     so_far = "" if is_over(record) else " so far"
     out = {
         f"best {measure.heading}{so_far}": measure.said(best.metric if best else None),
-        "trials": " + ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "none",
+        f"trials {' + '.join(counts)}".strip(): " + ".join(map(str, counts.values())) or "none",
         "hours of all trials": f"{sum(t.wall_s for t in record.trials) / 3600:.2f}",
     }
     if record.finals:
@@ -172,4 +181,5 @@ def head_figures(record: SweepRecord) -> dict[str, str]:
 
 def lost_attempts(record: SweepRecord) -> int:
     """Return how many processes of trials and finals were lost and started anew."""
-    return sum(max(one.attempts - 1, 0) for one in (*record.trials, *record.finals))
+    attempts = [t.attempts for t in record.trials] + [f.attempts for f in record.finals]
+    return sum(max(count - 1, 0) for count in attempts)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .record import BASELINE, SweepRecord, trial_name
 from .study import Job
+from .sweep_file import Sweep
 
 SEED = "randomness.seed"
 
@@ -15,13 +16,17 @@ def finalists_of(record: SweepRecord, n_finalists: int) -> list[str]:
     return [BASELINE, *(trial_name(t.number) for t in record.ranked()[:n_finalists])]
 
 
-def final_jobs(record: SweepRecord, finalists: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+def final_jobs(
+    sweep: Sweep, record: SweepRecord, finalists: Sequence[str], seeds: Sequence[int]
+) -> list[Job]:
     """Return a run of every finalist with every seed.
 
-    Seed by seed, so that an early stop leaves all finalists with equally many.
+    Seed by seed, so that an early stop leaves all finalists with equally many. The baseline has
+    what was the same in all trials (a shorter schedule, fewer photos), and nothing that was
+    searched.
     """
     values = {trial_name(t.number): t.values for t in record.trials}
-    values[BASELINE] = {}
+    values[BASELINE] = {one.key: one.values[0] for one in sweep.parameters if one.is_constant}
     return [
         Job(
             number=number,

@@ -78,9 +78,10 @@ def overrides_of(values: Mapping[str, Any], config: Mapping[str, Any]) -> dict[s
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: a key beside the others expected, got a part of one.")
         node[last] = value
+    order = [*(name for name in config if name in nested), *nested]  # as a reader expects them
     return {
-        name: _over(value, config[name], name) if name in config else value
-        for name, value in nested.items()
+        name: _over(nested[name], config[name], name) if name in config else nested[name]
+        for name in dict.fromkeys(order)
     }
 
 
@@ -267,7 +268,7 @@ def _docstring(record: SweepRecord, trial: Trial, out: Path) -> str:
     )
     finals = _finals(record, name, measure)
     out_said = os.path.relpath(out) if out.is_absolute() else str(out)
-    parts = [_wrapped(title), f"    fashion train {shlex.quote(one_line(out_said))}"]
+    parts = [_wrapped(title, _WIDTH - 3), f"    fashion train {shlex.quote(one_line(out_said))}"]
     parts += [_wrapped(text) for text in (origin, measured, *finals)]
     return _escaped(parts)
 

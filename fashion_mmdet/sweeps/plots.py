@@ -58,7 +58,7 @@ def history_plot(record: SweepRecord) -> Plot:
     """Return the metric of each trial in the order they were made, and the best so far."""
     measure = measure_of(record)
     text = (
-        f"{_sentence(measure.name)} of each trial at its last validation, in the order in which "
+        f"{measure.sentence} of each trial at its last validation, in the order in which "
         "they were made; the line is the best so far of those that ran to their end. A line that "
         "has long been level says that more trials of this search would bring little."
     )
@@ -97,7 +97,7 @@ def courses_plot(record: SweepRecord) -> Plot:
     """Return the metric of each trial over its validations."""
     measure = measure_of(record)
     text = (
-        f"{_sentence(measure.name)} by validation. The stronger a line's colour the better its "
+        f"{measure.sentence} by validation. The stronger a line's colour the better its "
         "trial ended; the best is named. Dashed lines that end in a ring were pruned, those that "
         "end in a cross failed, and those that just end are still running. Lines that cross late "
         "say that pruning early may lose the best."
@@ -155,7 +155,7 @@ def slices_plot(record: SweepRecord) -> Plot:
     """Return the metric over the values of each parameter, a panel each."""
     measure, parameters = measure_of(record), searched(record)
     text = (
-        f"{_sentence(measure.name)} over one parameter at a time, whatever the others were, so "
+        f"{measure.sentence} over one parameter at a time, whatever the others were, so "
         "that dots one above another differ by the others and by chance. Hollow dots were pruned "
         "and stand at their value by then, before they had come to their best; the ringed dot is "
         "the best trial."
@@ -317,8 +317,3 @@ def _legend(made: Figure, words: Sequence[str], theme: Theme, line: str | None =
 def _best_so_far(values: Sequence[float], measure: Measure) -> list[float]:
     best = np.maximum.accumulate if measure.is_maximized else np.minimum.accumulate
     return [float(v) for v in best(values)]
-
-
-def _sentence(name: str) -> str:
-    """Return a name as a sentence begins with it."""
-    return name if "/" in name else f"{name[:1].upper()}{name[1:]}"

@@ -46,6 +46,7 @@ class Launch:
         wandb_mode: ``"off"``, ``"offline"`` or ``"online"``.
         began: when the study began, which tells two of one name apart.
         threads: of a trial, for its arithmetic on the CPU.
+        keeps_pruned: whether checkpoints of pruned trials stay on the disk.
     """
 
     sweep: Sweep
@@ -55,6 +56,7 @@ class Launch:
     name: str
     began: str
     threads: int
+    keeps_pruned: bool = False
 
     def work_dir(self, label: str) -> Path:
         """Return the work dir of a trial."""
@@ -225,6 +227,13 @@ class TrialProcess:
     def last_lines(self) -> list[str]:
         """Return the end of its log, without what would steer a terminal, secrets masked."""
         return tail(self.work_dir / LOG_NAME)
+
+
+def remove_checkpoints(work_dir: Path) -> None:
+    """Remove the checkpoints of a trial that nobody will go on with."""
+    for pattern in ("epoch_*.pth", "iter_*.pth", "best_*.pth", "last_checkpoint"):
+        for path in work_dir.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def points_of(record: RunRecord | None, metric: str) -> list[Point]:

@@ -13,21 +13,29 @@ from fashion_mmdet.reports.compare import Comparison
 from fashion_mmdet.reports.compare_table import pair_table
 from fashion_mmdet.reports.page import Plot, Table, render
 from fashion_mmdet.reports.plots import intervals_plot
-from fashion_mmdet.reports.texts import code, inline, markdown, one_line
+from fashion_mmdet.reports.texts import code, inline, markdown, one_line, shell_command
 
 from .decision import decision, notes_of
-from .figures import counts_said, head_figures, is_over, measure_of, names_of, searched
+from .figures import (
+    all_parameters,
+    counts_said,
+    head_figures,
+    is_over,
+    measure_of,
+    names_of,
+    searched,
+)
 from .finalists import compare_finals, named_pairs, recipe_names
 from .importance import Importance, importance_of
 from .plots import plots_of
 from .record import SweepRecord
 from .tables import (
     BEHIND,
-    column,
     ended_early,
     finals_table,
     importance_table,
     main_table,
+    reordered,
     trials_csv,
 )
 
@@ -35,7 +43,13 @@ FILES = ("report.html", "report.md", "trials.csv")
 _IN_README = 10  # trials
 _FINALS = (
     "Finalists trained anew, from the start, with seeds that no trial had; the mean over seeds and "
-    "what seeds differ by (standard deviation). Baseline is the swept config, nothing changed."
+    "what seeds differ by (standard deviation). Baseline is the swept config with what was the same "
+    "in all trials, and nothing that was searched."
+)
+_INTERVALS = (
+    "A dot is AP on the validation photos, the mean over seeds, the line the spread that other "
+    "photos of the same kind would give (bootstrap over images). Lines that overlap do not say that "
+    "two are equal: the paired differences tell."
 )
 _PAIRS = (
     "On the photos of the validation set, the mean over seeds, as `fashion compare` measures it. "
@@ -48,6 +62,7 @@ def write_report(
     folder: str | os.PathLike[str],
     record: SweepRecord,
     leaf_file: str | os.PathLike[str] | None = None,
+    compared: tuple[Comparison | None, str | None] | None = None,
 ) -> list[Path]:
     """Write ``report.html``, ``report.md`` and ``trials.csv`` into ``folder``; all or none.
 
@@ -55,11 +70,12 @@ def write_report(
         folder: of the sweep; where runs of the finals lie in it, they are compared.
         record: of the sweep.
         leaf_file: a config that was written of the trial to take, to be named.
+        compared: what :func:`.finalists.compare_finals` said of them, where that is known.
 
     Returns:
         Their paths.
     """
-    comparison, why_none = compare_finals(folder, record)
+    comparison, why_none = compared or compare_finals(folder, record)
     found = _Found(record, comparison, why_none, *importance_of(record), leaf_file)
     paths = [Path(folder) / name for name in FILES]
     texts = (_html(found), _markdown(found), trials_csv(record))
@@ -83,7 +99,7 @@ def results_markdown(
     behind = len(head) - len(BEHIND)
     # What was not decided by, and what is long, is in the report.
     kept = [0, 1, 2, *range(3, behind + 1)]
-    head, rows = column(head, rows, kept)
+    head, rows = reordered(head, rows, kept)
     parts = [markdown(head, rows[:most], left=len(head))]
     if len(rows) > most:
         parts.append(f"The best {most} of {len(rows)} trials.\n")
@@ -137,9 +153,10 @@ def _html(found: _Found) -> str:
         sections.append(Table("Finals", _FINALS, head, rows, left=1))
         sections += _comparison_sections(found)
     head, rows = main_table(record)
-    # Words first: only the columns to the left may wrap. Why a trial ended early has a table.
+    # What came of it is not to be looked for behind ten parameters; why it ended early has a table.
     behind = len(head) - len(BEHIND)
-    head, rows = column(head, rows, [1, 2, 0, *range(3, behind), *range(behind, len(head) - 1)])
+    order = [1, 2, 0, behind - 1, behind, behind + 1, *range(3, behind - 1)]
+    head, rows = reordered(head, rows, order)
     text = (
         "By rank; trials that did not run to their end stand below, with the value of their last "
         "validation. All keys in full, each validation and each reason are in trials.csv."
@@ -166,7 +183,8 @@ def _comparison_sections(found: _Found) -> list[Plot | Table]:
     for recipe in comparison.recipes:
         interval = recipe.interval(kind)
         rows.append((names[recipe.name], interval.value, interval.low, interval.high))
-    out: list[Plot | Table] = [intervals_plot(rows, title="Finalists with 95 % intervals")]
+    plot = intervals_plot(rows, title="Finalists with 95 % intervals")
+    out: list[Plot | Table] = [dataclasses.replace(plot, text=_INTERVALS)]
     pairs = named_pairs(record, comparison, measure)
     if pairs:
         head, cells = pair_table(pairs)
@@ -178,7 +196,7 @@ def _settings(record: SweepRecord) -> Table:
     """Return what was searched, and where it ran."""
     rows = [["method", str(record.definition.get("method", "?"))],
             ["seed of the draws", str(record.seed)]]  # fmt: skip
-    for one in searched(record):
+    for one in all_parameters(record):
         given = ", ".join(f"{k} {v:g}" for k, v in one.numbers.items()) or ", ".join(
             map(repr, one.values)
         )
@@ -226,7 +244,7 @@ def _markdown(found: _Found) -> str:
         out += ["## Which parameters matter\n", f"{inline(found.why_no_importance)}\n"]
     settings = _settings(record)
     out += [f"## {settings.title}\n", _table(settings.head, settings.rows)]
-    made = f"fashion sweep {record.file}"
+    made = shell_command("sweep", [record.file], {})
     return "\n".join([*out, f"Made by {code(made)}.\n"])
 
 

@@ -82,12 +82,12 @@ def ended_early(record: SweepRecord) -> tuple[list[str], list[list[str]]]:
 
 
 def finals_table(record: SweepRecord) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows, one row a finalist: what it sets, each seed, mean and spread."""
+    """Return head and rows, one row a finalist: mean, spread, each seed, and what it sets."""
     measure, parameters, finalists = measure_of(record), searched(record), finalists_of(record)
     names = names_of([one.key for one in parameters])
     seeds = sorted({final.seed for final in record.finals})
-    head = ["finalist", *names.values(), "when chosen", f"mean {measure.heading}", "±", "seeds",
-            *(f"seed {seed}" for seed in seeds)]  # fmt: skip
+    head = ["finalist", "when chosen", f"mean {measure.heading}", "±", "seeds",
+            *(f"seed {seed}" for seed in seeds), *names.values()]  # fmt: skip
     rows = []
     for one in finalists:
         values = ["as it is" if one.is_baseline else "–" for _ in names]
@@ -96,10 +96,11 @@ def finals_table(record: SweepRecord) -> tuple[list[str], list[list[str]]]:
             for key, value in zip(names, values, strict=True)
         ]
         rows.append([
-            one_line(one.name), *values,
+            one_line(one.name),
             measure.said(one.trial.metric if one.trial else None),
             measure.said(one.mean), measure.said(one.spread), str(len(one.metrics)),
             *(one.lacking.get(seed) or measure.said(one.metrics.get(seed)) for seed in seeds),
+            *values,
         ])  # fmt: skip
     return head, rows
 
@@ -152,6 +153,6 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def column(head: Sequence[str], rows: Sequence[Sequence[str]], order: Sequence[int]) -> Any:
+def reordered(head: Sequence[str], rows: Sequence[Sequence[str]], order: Sequence[int]) -> Any:
     """Return head and rows with their columns in another order."""
     return [head[n] for n in order], [[row[n] for n in order] for row in rows]

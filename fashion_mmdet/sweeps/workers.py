@@ -19,6 +19,7 @@ from .processes import (
     is_disk_full,
     points_of,
     reason_of,
+    remove_checkpoints,
     shown_values,
 )
 from .study import Claim, Seen, SharedStudy
@@ -163,6 +164,8 @@ class Workers:
             last = points_of(one.record, self.launch.sweep.metric)[-1]
             reason = f"others were better after {last.step} validations"
             self._end(one, "pruned", last.value, reason.replace("1 validations", "1 validation"))
+            if not self.launch.keeps_pruned:
+                remove_checkpoints(one.work_dir)
             return
         if code == 0:
             self._end(one, "failed", None, "the command ended well, but left no finished run in "

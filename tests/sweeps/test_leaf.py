@@ -151,11 +151,11 @@ def test_leaf_of_a_few_settings_looks_as_by_hand(base):
 
 _base_ = "../../configs/a set/base.py"
 
-optim_wrapper = dict(optimizer=dict(lr=0.0005))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type="CosineAnnealingLR", begin=0, end=6, by_epoch=True, of=dict(a=[dict(b=1), (2, 3)])),
 ]
+optim_wrapper = dict(optimizer=dict(lr=0.0005))
 ''')
 
 

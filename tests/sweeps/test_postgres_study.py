@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
+import toy_sweep
+from test_workers import begun, in_background, processes_below, wait_for
+from toy_trial import value
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-import postgres  # noqa: E402
-import toy_sweep  # noqa: E402
-from test_workers import begun, in_background, processes_below, wait_for  # noqa: E402
-from toy_trial import value  # noqa: E402
-
-from fashion_mmdet.sweeps import database  # noqa: E402
-from fashion_mmdet.sweeps.sweep_file import sweep_of  # noqa: E402
+from fashion_mmdet.sweeps import database
+from fashion_mmdet.sweeps.sweep_file import sweep_of
 
 pytestmark = [
     pytest.mark.slow,

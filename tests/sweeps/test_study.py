@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_sweep
 
-sys.path.insert(0, str(Path(__file__).parent))
-import toy_sweep  # noqa: E402
-
-from fashion_mmdet.core.errors import FashionError  # noqa: E402
-from fashion_mmdet.sweeps import database, study  # noqa: E402
-from fashion_mmdet.sweeps.sampling import newest  # noqa: E402
-from fashion_mmdet.sweeps.study import SharedStudy  # noqa: E402
-from fashion_mmdet.sweeps.sweep_file import sweep_of  # noqa: E402
+from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.sweeps import database, study
+from fashion_mmdet.sweeps.sampling import newest
+from fashion_mmdet.sweeps.study import SharedStudy
+from fashion_mmdet.sweeps.sweep_file import sweep_of
 
 
 def opened(folder: Path, n_trials: int = 3, method: str = "random", **given: Any) -> SharedStudy:

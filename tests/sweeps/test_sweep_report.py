@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import re
 from html import unescape
@@ -14,8 +15,9 @@ from chromium import dumper, reported
 from made_sweeps import EVIL, LR, MANY, make_final, make_sweep
 from PIL import Image
 
+from fashion_mmdet.reports.compare import compare
 from fashion_mmdet.sweeps import decision as decisions
-from fashion_mmdet.sweeps import report, tables
+from fashion_mmdet.sweeps import finalists, report, tables
 from fashion_mmdet.sweeps.axes import ValueAxis
 from fashion_mmdet.sweeps.figures import head_figures, saved_validations, value_said
 from fashion_mmdet.sweeps.finalists import compare_finals, finalists_of
@@ -46,7 +48,8 @@ SWEEPS = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Few draws of importance, whose figures are not of interest here."""
+    """Few draws of trials and of photos: what is said of them is of interest here."""
+    monkeypatch.setattr(finalists, "compare", functools.partial(compare, n_draws=200))
     monkeypatch.setattr(report, "importance_of", lambda record: importance_of(record, n_draws=2))
 
 
@@ -172,15 +175,17 @@ def swept(tmp_path, monkeypatch):
 
     truth = make_truth(tmp_path / "a set", n_images=40)
 
-    def made(skills, n_seeds=3, hidden=()):
-        """``skills``: finalist -> skill of its runs."""
+    def made(skills, n_seeds=3, **of_baseline):
+        """``skills``: finalist -> skill of its runs; ``of_baseline``: as of make_run."""
         finals = []
         for finalist, skill in skills.items():
             for seed in range(1, n_seeds + 1):
                 final = make_final(finalist, seed, 0.0)
                 run = tmp_path / "sweep" / final.work_dir
                 lr = 0.0005 if finalist == BASELINE else 0.001 + 0.0001 * int(finalist[-1])
-                make_run(run, truth, skill, seed, "val", optim_wrapper__optimizer__lr=lr)
+                changes = {"optim_wrapper__optimizer__lr": lr}
+                changes |= of_baseline if finalist == BASELINE else {}
+                make_run(run, truth, skill, seed, "val", **changes)
                 from fashion_mmdet.core.run_record import read_run
 
                 value = read_run(run).validations[-1].metrics["coco/segm_mAP"]
@@ -197,13 +202,21 @@ def test_decision_takes_a_finalist_that_is_better_than_the_config(swept):
     assert why is None and found is not None
     said = decisions.decision(record, found)
     assert re.match(
-        r"Take trial_001 \(lr 0\.0005\): better than the config as it is by \+\d+\.\d \[\d+\.\d, \d+\.\d\] points of mask AP on the validation "
-        r"set, 3 seeds each\.$", said,
+        r"Take trial_001 \(lr 0\.0005\): better than the config as it is by \+\d+\.\d \[\d+\.\d, "
+        r"\d+\.\d\] points of mask AP on the validation set, 3 seeds each\.$", said,
     ), said  # fmt: skip
     chosen = decisions.chosen(record, found)
     assert chosen is not None and chosen.number == 1
     notes = " ".join(decisions.notes_of(record, found))
-    assert "same 40 validation photos" in notes
+    assert "same 40 validation photos" in notes and "differ in more" not in notes
+
+
+def test_notes_say_where_the_finalists_differ_in_more_than_was_searched(swept):
+    folder, record = swept({BASELINE: 0.3, "trial_001": 0.5}, train_cfg__max_epochs=9)
+    found, _ = compare_finals(folder, record)
+    assert "tell of that as well: train_cfg.max_epochs." in " ".join(
+        decisions.notes_of(record, found)
+    )
 
 
 def test_decision_keeps_the_config_where_no_finalist_can_be_told_from_it(swept):
@@ -276,8 +289,8 @@ def test_finalists_have_mean_spread_and_what_is_lacking():
     assert base.mean == pytest.approx(0.045) and base.spread == pytest.approx(0.00707, abs=1e-5)
     assert best.trial is record.trials[1] and best.spread == pytest.approx(0.002)
     head, rows = tables.finals_table(record)
-    assert head[-3:] == ["seed 1", "seed 2", "seed 3"]
-    assert rows[0][-3:] == ["4.0", "failed", "5.0"] and rows[1][-6:-3] == ["4.7", "0.2", "3"]
+    assert head[5:8] == ["seed 1", "seed 2", "seed 3"]
+    assert rows[0][5:8] == ["4.0", "failed", "5.0"] and rows[1][1:5] == ["5.5", "4.7", "0.2", "3"]
 
 
 # Tables, figures and files
@@ -307,7 +320,7 @@ def test_main_table_of_a_minimized_metric_has_the_lowest_first():
 def test_head_figures_tell_best_counts_hours_and_what_pruning_saved():
     record = make_sweep("ddppf", n_validations=4)
     figures = head_figures(record)
-    assert figures["trials"] == "2 done + 2 pruned + 1 failed"
+    assert figures["trials done + pruned + failed"] == "2 + 2 + 1"
     assert figures["hours of all trials"] == "0.62"  # 2 x 750 s, 2 x 300 s, 150 s
     # 2 x 4 + 2 x 1 of 16 validations were run.
     assert saved_validations(record) == (10, 16)
@@ -343,6 +356,13 @@ def test_csv_of_formulas_gives_a_spreadsheet_none():
     record = make_sweep("f", {"a": {"values": ["=1+1", "@x"]}}, reason="=cmd()", last_lines=["+1a"])
     cells = [cell for row in csv.reader(io.StringIO(tables.trials_csv(record))) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "@", "+"))]
+
+
+def test_report_names_what_all_trials_had_alike(tmp_path):
+    record = make_sweep("dd", {KEY: LR, "train_dataloader.dataset.indices": {"value": 200}})
+    report.write_report(tmp_path, record)
+    assert "indices | constant: 200 |" in (tmp_path / "report.md").read_text("utf-8")
+    assert "indices" not in tables.main_table(record)[0]
 
 
 def test_results_markdown_is_a_short_table_and_the_decision():
@@ -392,7 +412,9 @@ def test_report_of_hostile_texts_shows_them_and_does_nothing_else(tmp_path):
     for said in (html, text, table):
         assert "\x1b" not in said and "\u202e" not in said
     assert "<img src=x" not in html and "&lt;img src=x" in html
-    assert re.search(r"(?<!\\)<img", text) is None and "](javascript" not in text
+    paragraphs, made = text.split("Made by `")
+    assert "\n" not in made.rstrip("\n"), "a span of code, which shows what is in it"
+    assert re.search(r"(?<!\\)<img", paragraphs) is None and "[a]" not in paragraphs
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in lines)
     head, rows = tables.main_table(record)

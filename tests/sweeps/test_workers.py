@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_sweep
+from toy_trial import value
 
-sys.path.insert(0, str(Path(__file__).parent))
-import toy_sweep  # noqa: E402
-from toy_trial import value  # noqa: E402
-
-from fashion_mmdet.core.errors import FashionError  # noqa: E402
-from fashion_mmdet.sweeps import leash  # noqa: E402
-from fashion_mmdet.sweeps.study import SharedStudy  # noqa: E402
-from fashion_mmdet.sweeps.sweep_file import sweep_of  # noqa: E402
+from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.sweeps import leash
+from fashion_mmdet.sweeps.study import SharedStudy
+from fashion_mmdet.sweeps.sweep_file import sweep_of
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shlex
-import struct
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wandb_file import read_file, records_in
 
 from fashion_mmdet.core.errors import ConfigError
 
@@ -68,57 +68,11 @@ def backend(tmp_path, mode="offline", **extra):
     return made
 
 
-def records_in(path, patience_s=20):
-    """Return the records of a finished run; wandb's own process writes the last ones later."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        records = list(parsed(path))
-        if any(r.WhichOneof("record_type") == "exit" for r in records):
-            return records
-        assert time.monotonic() < deadline, f"{path} was not finished"
-        time.sleep(0.1)
-
-
-def parsed(path):
-    """Yield the protobuf records of a .wandb file: LevelDB's log format after seven bytes."""
-    from wandb.proto import wandb_internal_pb2
-
-    data = path.read_bytes()
-    assert data[:4] in (b":W&B", b"")
-    position, parts = 7, []
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, position)
-        parts.append(data[position + 7 : position + 7 + length])
-        position += 7 + length
-        if position > len(data):
-            return
-        if kind in (1, 4):  # a whole record, or the last part of one
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(b"".join(parts))
-            parts = []
-            yield record
-
-
 def read_back(tmp_path):
     """Return (folder, run record, history rows, {metric pattern: axis}) of the only run."""
     (path,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
-    run, rows, axes = None, [], {}
-    for record in records_in(path):
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            run = record.run
-        elif kind == "history":
-            row = {}
-            for item in record.history.item:
-                row["/".join([item.key, *item.nested_key]).strip("/")] = json.loads(item.value_json)
-            rows.append(row)
-        elif kind == "metric":
-            axes[record.metric.glob_name or record.metric.name] = record.metric.step_metric
-    return path.parent, run, rows, axes
+    return (path.parent, *read_file(path))
+
 
 
 def test_wandb_off_does_not_import_wandb(tmp_path, monkeypatch, log):
