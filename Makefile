@@ -25,7 +25,7 @@ demo: setup
 
 lint: setup
 	"$(BIN)/ruff" check .
-	"$(BIN)/mypy" fashion_mmdet/core datasets_tools
+	"$(BIN)/mypy" fashion_mmdet/core fashion_mmdet/sweeps datasets_tools
 
 clean:
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -27,7 +28,15 @@ def main(argv: Sequence[str]) -> int:
     cfg = _checked_config(sweep)
     if args.dry_run:
         return _dry_run(sweep, n_trials, args.seed)
-    return _Sweeping(args, sweep, n_trials, cfg).run()
+    from fashion_mmdet.sweeps.database import UNREACHABLE, first_line
+
+    try:
+        return _Sweeping(args, sweep, n_trials, cfg).run()
+    except UNREACHABLE as error:
+        raise FashionError(
+            f"the study of {sweep.name}: a database that answers expected, got "
+            f"{first_line(error)}. --resume goes on when it does."
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +112,7 @@ class _Sweeping:
         if args.retry_failed and not args.resume:
             raise FashionError("--retry-failed: a sweep to go on with expected; add --resume.")
         require_writable(self.folder / "study.db")
+        require_writable(self.best_file)
         self.folder.mkdir(parents=True, exist_ok=True)
         facts = {
             "method": sweep.method, "metric": sweep.metric, "goal": sweep.goal,
@@ -134,13 +144,16 @@ class _Sweeping:
             self._work(self.trials, "trials")
             if self.args.finals:
                 self._run_finals()
-        finally:
-            self._report()
+        except BaseException:
+            with contextlib.suppress(FashionError, OSError):  # what stopped it is to be told
+                self._report()
+            raise
+        self._report()
         return 0
 
     def _plan_said(self) -> str:
         sweep, slots = self.sweep, len(self.slots.devices)
-        words = [f"{self.n_trials} trials by {sweep.method} of {sweep.program}"]
+        words = [f"{len(self.trials.seen())} trials by {sweep.method} of {sweep.program}"]
         if sweep.pruning:
             p = sweep.pruning
             rungs = ", ".join(str(p.first * p.eta**n) for n in range(3))
@@ -182,10 +195,11 @@ class _Sweeping:
         own = self.cfg.get("randomness", {}).get("seed")
         seeds = finals.seeds_after(own, self.args.seeds)
         self.finals = SharedStudy(
-            self.address, f"{self.name} finals", {"finalists": chosen, "seeds": seeds}, (),
-            self.sweep.goal, sampler_of(self.sweep, self.args.seed), NopPruner(), exists_ok=True,
+            self.address, f"{self.name} finals", {}, (), self.sweep.goal,
+            sampler_of(self.sweep, self.args.seed), NopPruner(), exists_ok=True,
         )  # fmt: skip
-        self.finals.plan(finals.final_jobs(self.sweep, record, chosen, seeds))
+        there = [seen.job for seen in self.finals.seen()]
+        self.finals.plan(finals.final_jobs(self.sweep, record, chosen, seeds, there))
         self.finals.recover(self.args.retry_failed)
         _say(f"finals: {', '.join(chosen)}, each over {len(seeds)} seed(s).")
         self._work(self.finals, "finals")
@@ -217,7 +231,7 @@ class _Sweeping:
         record = self._write()
         if record is None:
             return
-        comparison, _ = finalists.compare_finals(self.folder, record)
+        compared = comparison, _ = finalists.compare_finals(self.folder, record)
         chosen = decision.chosen(record, comparison)
         written = []
         if (best := chosen or record.best()) is not None:
@@ -225,7 +239,8 @@ class _Sweeping:
             write_text(self.best_file, text)
             written = [self.best_file]
         leaf_file = self.best_file if chosen is not None else None
-        for path in [*report.write_report(self.folder, record, leaf_file), *written]:
+        written = [*report.write_report(self.folder, record, leaf_file, compared), *written]
+        for path in written:
             _say(path)
         _say(decision.decision(record, comparison))
 

@@ -61,11 +61,11 @@ def require_comparable(runs: Sequence[Run], other_train_data: bool = False) -> N
                 "models': score both on one annotation file (`fashion test`)."
             )
         if not np.array_equal(run.evidence.predicted, first.evidence.predicted):
-            one, other = (int(r.evidence.predicted.sum()) for r in (first, run))
+            n_first, n_run = (int(r.evidence.predicted.sum()) for r in (first, run))
             raise FashionError(
-                f"{run.path}: runs that predicted the same photos expected, got one of {other} and "
-                f"{first.path} of {one}{' that differ' if one == other else ''}. Test both on the "
-                "whole set, without test_dataloader.dataset.indices."
+                f"{run.path}: runs that predicted the same photos expected, got one of {n_run} and "
+                f"{first.path} of {n_first}{' that differ' if n_first == n_run else ''}. Test both "
+                "on the whole set, without test_dataloader.dataset.indices."
             )
         if run.evidence.classes != first.evidence.classes:
             only = sorted(set(run.evidence.classes) ^ set(first.evidence.classes))

@@ -124,7 +124,7 @@ def _of_pairs(
             f"the validation set, {_seeds(finalists, best)}.{equal}{known}"
         )
     # The nearest to being taken: the highest of those that are not worse.
-    best = next(
+    top = next(
         (
             one
             for one in _by_mean(finalists, measure)
@@ -132,18 +132,18 @@ def _of_pairs(
         ),
         None,
     )
-    if best is None:
+    if top is None:
         return f"Keep {AS_IT_IS}: with these photos it is better than every finalist."
-    pair = _with_baseline(pairs, best.name)
+    pair = _with_baseline(pairs, top.name)
     assert pair is not None
     if pair.verdict == "better":
         return (
-            f"Keep {AS_IT_IS} for now: {best.name} was better by {_points(pair, measure)} on these "
-            f"photos, {_seeds(finalists, best)}, but other seeds might turn that. More seeds tell."
+            f"Keep {AS_IT_IS} for now: {top.name} was better by {_points(pair, measure)} on these "
+            f"photos, {_seeds(finalists, top)}, but other seeds might turn that. More seeds tell."
         )
     return (
         f"Keep {AS_IT_IS}: none of the finalists can be told from it with these photos and seeds "
-        f"(highest: {best.name}, {_points(pair, measure)}, {_seeds(finalists, best)})."
+        f"(highest: {top.name}, {_points(pair, measure)}, {_seeds(finalists, top)})."
     )
 
 
@@ -287,7 +287,7 @@ def _lost_said(record: SweepRecord) -> list[str]:
         more = f" and {len(gone) - 4} more" if len(gone) > 4 else ""
         out.append(f"{len(gone)} run(s) of the finals failed: {names}{more}.")
     if lost := lost_attempts(record):
-        out.append(f"{lost} process(es) were lost and their trials started anew.")
+        out.append(f"{lost} process(es) were lost or interrupted, and their trials continued.")
     return out
 
 

@@ -180,6 +180,6 @@ def head_figures(record: SweepRecord) -> dict[str, str]:
 
 
 def lost_attempts(record: SweepRecord) -> int:
-    """Return how many processes of trials and finals were lost and started anew."""
+    """Return how many processes of trials and finals were lost or interrupted and continued."""
     attempts = [t.attempts for t in record.trials] + [f.attempts for f in record.finals]
     return sum(max(count - 1, 0) for count in attempts)

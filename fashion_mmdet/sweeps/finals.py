@@ -17,9 +17,10 @@ def finalists_of(record: SweepRecord, n_finalists: int) -> list[str]:
 
 
 def final_jobs(
-    sweep: Sweep, record: SweepRecord, finalists: Sequence[str], seeds: Sequence[int]
-) -> list[Job]:
-    """Return a run of every finalist with every seed.
+    sweep: Sweep, record: SweepRecord, finalists: Sequence[str], seeds: Sequence[int],
+    there: Sequence[Job] = (),
+) -> list[Job]:  # fmt: skip
+    """Return the runs of every finalist with every seed that are not there yet.
 
     Seed by seed, so that an early stop leaves all finalists with equally many. The baseline has
     what was the same in all trials (a shorter schedule, fewer photos), and nothing that was
@@ -27,9 +28,13 @@ def final_jobs(
     """
     values = {trial_name(t.number): t.values for t in record.trials}
     values[BASELINE] = {one.key: one.values[0] for one in sweep.parameters if one.is_constant}
+    pairs = [(seed, finalist) for seed in seeds for finalist in finalists]
+    known = {(job.seed, job.finalist) for job in there}
+    new = [pair for pair in pairs if pair not in known]
+    first = max((job.number + 1 for job in there), default=0)
     return [
         Job(
-            number=number,
+            number=first + n,
             attempt=1,
             lost=0,
             label=f"{finalist}_seed{seed}",
@@ -37,7 +42,7 @@ def final_jobs(
             finalist=finalist,
             seed=seed,
         )  # fmt: skip
-        for number, (seed, finalist) in enumerate((s, f) for s in seeds for f in finalists)
+        for n, (seed, finalist) in enumerate(new)
     ]
 
 

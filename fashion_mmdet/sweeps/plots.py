@@ -269,10 +269,12 @@ def _marks(
 ) -> None:
     colour = looks(1, theme)[_DONE].colour
     if pruned:
-        axes.scatter(*zip(*pruned, strict=True), s=34, facecolors=theme.ground, edgecolors=colour,
+        x, y = zip(*pruned, strict=True)
+        axes.scatter(x, y, s=34, facecolors=theme.ground, edgecolors=colour,
                      linewidths=1.2, alpha=0.7, zorder=2, clip_on=False)  # fmt: skip
     if done:
-        axes.scatter(*zip(*done, strict=True), s=40, color=colour, edgecolors=theme.ground,
+        x, y = zip(*done, strict=True)
+        axes.scatter(x, y, s=40, color=colour, edgecolors=theme.ground,
                      linewidths=0.7, zorder=3, clip_on=False)  # fmt: skip
 
 

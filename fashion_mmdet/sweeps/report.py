@@ -43,13 +43,13 @@ FILES = ("report.html", "report.md", "trials.csv")
 _IN_README = 10  # trials
 _FINALS = (
     "Finalists trained anew, from the start, with seeds that no trial had; the mean over seeds and "
-    "what seeds differ by (standard deviation). Baseline is the swept config with what was the same "
-    "in all trials, and nothing that was searched."
+    "what seeds differ by (standard deviation). Baseline is the swept config, with what was "
+    "the same in all trials and nothing that was searched."
 )
 _INTERVALS = (
     "A dot is AP on the validation photos, the mean over seeds, the line the spread that other "
-    "photos of the same kind would give (bootstrap over images). Lines that overlap do not say that "
-    "two are equal: the paired differences tell."
+    "photos of the same kind would give (bootstrap over images). Lines that overlap do not say "
+    "that two are equal: the paired differences tell."
 )
 _PAIRS = (
     "On the photos of the validation set, the mean over seeds, as `fashion compare` measures it. "

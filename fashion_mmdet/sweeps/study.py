@@ -123,7 +123,7 @@ class SharedStudy:
         name: str,
         facts: Mapping[str, Any],
         parameters: Sequence[Parameter],
-        direction: str,
+        direction: Literal["maximize", "minimize"],
         sampler: Any,
         pruner: Any,
         create: bool = True,
@@ -138,7 +138,12 @@ class SharedStudy:
         self._worker = worker_identity()
 
     def _open(
-        self, direction: str, sampler: Any, pruner: Any, create: bool, exists_ok: bool
+        self,
+        direction: Literal["maximize", "minimize"],
+        sampler: Any,
+        pruner: Any,
+        create: bool,
+        exists_ok: bool,
     ) -> optuna.Study:
         options = {"study_name": self.name, "storage": self.storage, "sampler": sampler,
                    "pruner": pruner}  # fmt: skip
