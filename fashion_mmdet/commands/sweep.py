@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fashion_mmdet.core.errors import ConfigError, FashionError, did_you_mean
+from fashion_mmdet.core.errors import ConfigError, FashionError
 from fashion_mmdet.core.files import require_writable
 from fashion_mmdet.core.run_record import utc_now
-
-#: environment variable: the address of the study's database, where a password is in it
-STORAGE = "FASHION_STUDY"
+from fashion_mmdet.sweeps import STORAGE
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the trials, then the finals where asked for; leaves the report in the sweep's folder."""
     args = _parser().parse_args(argv)
+    from fashion_mmdet.commands.sweep_check import checked_config
     from fashion_mmdet.sweeps.sweep_file import read_sweep
 
     sweep = read_sweep(args.file)
     n_trials = _n_trials(sweep, args.trials)
-    cfg = _checked_config(sweep)
+    cfg = checked_config(sweep)
     if args.dry_run:
         return _dry_run(sweep, n_trials, args.seed)
     from fashion_mmdet.sweeps.database import UNREACHABLE, first_line
@@ -74,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="keep the checkpoints of pruned trials, which are removed")
     parser.add_argument("--best", metavar="FILE.py",
                         help="where to write the best trial as a config (best.py in the work dir)")
+    parser.add_argument("--keep", metavar="DIR",
+                        help="write what makes the tables again, small enough for a repository")
     parser.add_argument("--seed", type=_whole, default=0, help="of the draws (0)")
     parser.add_argument("--dry-run", action="store_true",
                         help="check the file against its config, show the first commands")
@@ -84,7 +84,8 @@ class _Sweeping:
     """One call of ``fashion sweep`` after its arguments are checked."""
 
     def __init__(self, args: argparse.Namespace, sweep: Any, n_trials: int, cfg: Any) -> None:
-        from fashion_mmdet.sweeps import database, sampling
+        from fashion_mmdet.commands.sweep_check import fingerprint
+        from fashion_mmdet.sweeps import database, keeping, sampling
         from fashion_mmdet.sweeps.study import SharedStudy
 
         self.args, self.sweep, self.cfg, self.n_trials = args, sweep, cfg, n_trials
@@ -113,13 +114,15 @@ class _Sweeping:
             raise FashionError("--retry-failed: a sweep to go on with expected; add --resume.")
         require_writable(self.folder / "study.db")
         require_writable(self.best_file)
+        if args.keep:
+            keeping.require_own(args.keep, self.name)
         self.folder.mkdir(parents=True, exist_ok=True)
         facts = {
             "method": sweep.method, "metric": sweep.metric, "goal": sweep.goal,
             "program": sweep.program, "seed": args.seed,
             "parameters": sweep.definition["parameters"], "command": list(sweep.command),
             "early_terminate": sweep.definition.get("early_terminate"),
-            "config": _fingerprint(cfg),
+            "config": fingerprint(cfg),
         }  # fmt: skip
         self.trials = SharedStudy(
             self.address, self.name, facts, sweep.parameters, sweep.goal,
@@ -226,7 +229,7 @@ class _Sweeping:
 
     def _report(self) -> None:
         from fashion_mmdet.core.files import write_text
-        from fashion_mmdet.sweeps import decision, finalists, leaf, report
+        from fashion_mmdet.sweeps import decision, finalists, keeping, leaf, report
 
         record = self._write()
         if record is None:
@@ -240,73 +243,11 @@ class _Sweeping:
             written = [self.best_file]
         leaf_file = self.best_file if chosen is not None else None
         written = [*report.write_report(self.folder, record, leaf_file, compared), *written]
+        if self.args.keep:
+            written += keeping.keep_sweep(self.folder, record, self.args.keep)
         for path in written:
             _say(path)
         _say(decision.decision(record, comparison))
-
-
-def _checked_config(sweep: Any) -> Any:
-    """Load the swept config and hold every parameter, value and the metric against it."""
-    from fashion_mmdet.commands.configs import flattened, load_config, read_options
-    from fashion_mmdet.commands.options import check_key, check_value, register
-
-    cfg = load_config(argparse.Namespace(config=sweep.program, cfg_options=None))
-    register(cfg)
-    source = f"{sweep.file}: parameters"
-    for one in sweep.parameters:
-        held = check_key(cfg, one.key, source)
-        for value in one.examples():
-            for leaf, part in flattened(one.key, value):
-                check_value(leaf, check_key(cfg, leaf, source) if leaf != one.key else held, part,
-                            source)  # fmt: skip
-            _require_plain_way(one.key, value, read_options, flattened, source)
-        if one.distribution not in ("categorical", "constant") and type(held) is int:
-            _require_whole(one, source)
-    _check_metric(sweep, cfg)
-    return cfg
-
-
-def _require_plain_way(key: str, value: Any, read: Any, flat: Any, source: str) -> None:
-    """Refuse a value that a command line, which knows texts only, would make another of."""
-    got = read([f"{key}={value}"])
-    if json.dumps(got, sort_keys=True) != json.dumps(dict(flat(key, value)), sort_keys=True):
-        raise ConfigError(
-            f"{source} {key}: a value that a command line can carry expected, got {value!r}, which "
-            f"arrives as {next(iter(got.values()), None)!r}. Put it into a dict: give the key "
-            "above it a dict as value."
-        )
-
-
-def _require_whole(one: Any, source: str) -> None:
-    if any(isinstance(value, float) and not value.is_integer() for value in one.examples()) or (
-        one.distribution not in ("int_uniform",) and "q" not in one.numbers
-    ):
-        raise ConfigError(
-            f"{source} {one.key}: whole numbers expected (the config has one), got "
-            f"{one.distribution}. Give min and max as whole numbers, or a distribution with q: 1."
-        )
-
-
-def _check_metric(sweep: Any, cfg: Any) -> None:
-    evaluator = cfg.get("val_evaluator")
-    if not cfg.get("val_cfg") or not evaluator:
-        raise ConfigError(
-            f"{sweep.file}: a config with a validation expected, got {sweep.program} without one: "
-            "a sweep is decided by it."
-        )
-    if not isinstance(evaluator, dict) or evaluator.get("type") != "FashionMetric":
-        return  # what it will give is known when it has run
-    prefix = evaluator.get("prefix") or "coco"
-    kinds = evaluator.get("metric", ("bbox", "segm"))
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    ends = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
-    valid = [f"{prefix}/{kind}_{end}" for kind in kinds for end in ends]
-    others = tuple(f"{prefix}/{kind}_{word}" for kind in kinds for word in ("AP", "46_classes"))
-    if sweep.metric not in valid and not sweep.metric.startswith((*others, f"{prefix}/notebook/")):
-        raise ConfigError(
-            f"{sweep.file}: metric.name: a figure of the validation expected, got "
-            f"{sweep.metric!r}.{did_you_mean(sweep.metric, valid) or ' As: ' + ', '.join(valid)}"
-        )
 
 
 def _n_trials(sweep: Any, asked: int | None) -> int:
@@ -382,22 +323,6 @@ def _is_logged_in() -> bool:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
-
-
-def _fingerprint(cfg: Any) -> str:
-    """Return what tells one config from another, wherever its data lie."""
-    import hashlib
-
-    # Machines that share a study may keep their data in different places.
-    own = {name: os.environ.pop(name) for name in _OF_MACHINES if name in os.environ}
-    try:
-        text = type(cfg).fromfile(cfg.filename).pretty_text
-    finally:
-        os.environ.update(own)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_OF_MACHINES = ("FASHION_DATA", "FASHION_CACHE", "FASHION_WANDB", STORAGE)
 
 
 def _require_name(name: str) -> None:

@@ -21,7 +21,7 @@ from fashion_mmdet.core.run_record import FILE_NAME, RunRecord, read_run
 from fashion_mmdet.reports.settings import short_keys
 from fashion_mmdet.reports.texts import printed
 
-from . import leash
+from . import STORAGE, leash
 from .finals import SEED
 from .record import Point
 from .study import Claim
@@ -32,7 +32,7 @@ _LOCK_NAME = ".in_use"
 _LAST_LINES = 15
 _LEAST_FREE_BYTES = 20 * 2**20
 # Of our own study, and of an agent of W&B's that this process may run under.
-_NOT_PASSED_ON = ("FASHION_STUDY", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RUN_ID")
+_NOT_PASSED_ON = (STORAGE, "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RUN_ID")
 
 
 @dataclass(frozen=True)

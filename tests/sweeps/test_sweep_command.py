@@ -62,7 +62,8 @@ def test_sweep_killed_and_resumed_ends_in_a_report_and_a_config_that_trains(tmp_
     first.communicate(timeout=30)
 
     assert "--resume" in call(sweep, tmp_path, code=1)
-    said = call([*sweep, "--resume", "--finals", "1", "--seeds", "1"], tmp_path, timeout_s=500)
+    finals = ["--resume", "--finals", "1", "--seeds", "1", "--keep", "kept"]
+    said = call([*sweep, *finals], tmp_path, timeout_s=500)
     assert "Traceback" not in said
     assert "trial_000: will be continued" in said
 
@@ -86,8 +87,12 @@ def test_sweep_killed_and_resumed_ends_in_a_report_and_a_config_that_trains(tmp_
     assert f"lr={record.best().values[LR]!r}" in best  # type: ignore[union-attr]
 
     # Once more changes nothing and runs nothing.
-    again = call([*sweep, "--resume", "--finals", "1", "--seeds", "1"], tmp_path)
+    kept = {p: p.read_bytes() for p in sorted((tmp_path / "kept").rglob("*.*"))}
+    assert [p.name for p in kept].count("run.json") == 2
+    again = call([*sweep, *finals], tmp_path)
     assert " started" not in again
+    results = tmp_path / "kept" / "results.md"
+    assert results.read_bytes() == kept[results]
     assert read_record(folder).trials == record.trials
 
 
