@@ -57,6 +57,27 @@ def test_report_commands_are_found() -> None:
     assert {line.split()[1] for _, line in REPORTS} == {"compare", "analyze"}
 
 
+SWEEPS = [
+    (page, line.split("#")[0].strip())
+    for page in ("README.md", "docs/sweeps.md")
+    for line in re.findall(
+        r"^fashion sweep .+$", (REPO / page).read_text(encoding="utf-8"), re.MULTILINE
+    )
+]
+
+
+def test_sweep_commands_are_found() -> None:
+    assert len(SWEEPS) >= 4
+
+
+@pytest.mark.parametrize(("page", "line"), SWEEPS)
+def test_sweep_command_of_the_docs_is_taken(page: str, line: str) -> None:
+    from fashion_mmdet.commands.sweep import parser
+
+    args = parser().parse_args(shlex.split(line)[2:])  # exits for what it does not know
+    assert (REPO / args.file).is_file()
+
+
 @pytest.mark.parametrize(("page", "line"), REPORTS)
 def test_report_command_of_the_docs_is_taken(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ from fashion_mmdet.sweeps import STORAGE
 
 def main(argv: Sequence[str]) -> int:
     """Run the trials, then the finals where asked for; leaves the report in the sweep's folder."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from fashion_mmdet.commands.sweep_check import checked_config
     from fashion_mmdet.sweeps.sweep_file import read_sweep
 
@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
         ) from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
     parser = argparse.ArgumentParser(
         prog="fashion sweep",
         description="Search hyperparameters as a W&B sweep file says, on this machine or, with "
