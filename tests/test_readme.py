@@ -23,6 +23,23 @@ def test_results_table_is_what_the_records_give(monkeypatch: pytest.MonkeyPatch)
     assert main([*words, "--update", "README.md", "--check"]) == 0
 
 
+def test_sweep_of_the_docs_is_what_its_records_give() -> None:
+    from fashion_mmdet.sweeps.finalists import compare_finals
+    from fashion_mmdet.sweeps.record import read_record
+    from fashion_mmdet.sweeps.report import results_markdown
+
+    kept = REPO / "docs" / "results" / "sweeps" / "ccp_cpu"
+    record = read_record(kept)
+    assert len(record.trials) >= 8
+    assert {"done", "pruned"} <= {trial.outcome for trial in record.trials}
+    assert any(trial.attempts > 1 for trial in record.trials), "it was interrupted and resumed"
+    comparison, why_none = compare_finals(kept, record)
+    assert comparison is not None, why_none
+    made = results_markdown(record, comparison)
+    assert (kept / "results.md").read_text(encoding="utf-8") == made
+    assert made.strip() in (REPO / "docs" / "sweeps.md").read_text(encoding="utf-8")
+
+
 def test_demo_figures_are_the_records() -> None:
     recipe = (REPO / "configs/demo/mask_rcnn_r18_demo.py").read_text(encoding="utf-8")
     for kind, places in (("segm", (README, recipe)), ("bbox", (recipe,))):

@@ -137,6 +137,8 @@ class _Sweeping:
         from fashion_mmdet.sweeps.database import is_file, shown_address
 
         self.began = self.trials.began(utc_now())
+        if self.trials.has_fellow(self._finals_name):
+            self.finals = self._open_finals()
         jobs, fixed = _jobs(self.sweep, self.n_trials)
         self.trials.plan(jobs, fixed)
         for job in self.trials.recover(self.args.retry_failed):
@@ -185,11 +187,7 @@ class _Sweeping:
             _say(view.progress(study.seen()))
 
     def _run_finals(self) -> None:
-        from optuna.pruners import NopPruner
-
         from fashion_mmdet.sweeps import finals
-        from fashion_mmdet.sweeps.sampling import sampler_of
-        from fashion_mmdet.sweeps.study import SharedStudy
 
         record = self._record()
         if not record.ranked():
@@ -198,15 +196,25 @@ class _Sweeping:
         chosen = finals.finalists_of(record, self.args.finals)
         own = self.cfg.get("randomness", {}).get("seed")
         seeds = finals.seeds_after(own, self.args.seeds)
-        self.finals = SharedStudy(
-            self.address, f"{self.name} finals", {}, (), self.sweep.goal,
-            sampler_of(self.sweep, self.args.seed), NopPruner(), exists_ok=True,
-        )  # fmt: skip
+        self.finals = self.finals or self._open_finals()
         there = [seen.job for seen in self.finals.seen()]
         self.finals.plan(finals.final_jobs(self.sweep, record, chosen, seeds, there))
         self.finals.recover(self.args.retry_failed)
         _say(f"finals: {', '.join(chosen)}, each over {len(seeds)} seed(s).")
         self._work(self.finals, "finals")
+
+    @property
+    def _finals_name(self) -> str:
+        return f"{self.name} finals"
+
+    def _open_finals(self) -> Any:
+        from fashion_mmdet.sweeps.sampling import pruner_of, sampler_of
+        from fashion_mmdet.sweeps.study import SharedStudy
+
+        return SharedStudy(
+            self.address, self._finals_name, {}, (), self.sweep.goal,
+            sampler_of(self.sweep, self.args.seed), pruner_of(None), exists_ok=True,
+        )  # fmt: skip
 
     def _record(self) -> Any:
         from fashion_mmdet.sweeps.recording import record_of

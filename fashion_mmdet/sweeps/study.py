@@ -170,6 +170,10 @@ class SharedStudy:
                     "(--name), or bring the file back as it was."
                 )
 
+    def has_fellow(self, name: str) -> bool:
+        """Return whether the database holds a study of that name."""
+        return name in optuna.get_all_study_names(self.storage)
+
     def began(self, now_utc: str) -> str:
         """Return when the study began; it begins now where nobody has said so yet."""
         if "began" not in self.study.user_attrs:
