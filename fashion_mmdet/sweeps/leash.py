@@ -1,10 +1,12 @@
-"""Runs a command that does not outlive its starter: ``python leash.py LOCK WORD...``.
+"""Runs a command that does not outlive its starter: ``python leash.py LOCK PLACE WORD...``.
 
 The starter holds the other end of this process's standard input. When it closes, be it because
-the starter was killed and can do nothing any more, the command is stopped: first asked
-(SIGTERM), after a while killed, with all processes that it started. A signal to stop this process
-is passed on to the command. The lock file keeps a second command out of the same work dir until
-the first is gone, also one that a starter before left behind.
+the starter was killed and can do nothing any more, the command and all that it started are stopped:
+first asked (SIGTERM), after a while killed. A signal to stop this process does the same.
+
+The lock file keeps a second command out of the same work dir until the first and all that it
+started are gone. Who comes later has the right to the trial, for the study gave it to him: on the
+same machine he stops what is still there, be it the child of a worker that was suspended.
 
 It imports nothing of ours, so that it starts in no time.
 """
@@ -29,28 +31,47 @@ LOCKED = 97
 
 def main(words: list[str]) -> int:
     """Run the command; return its exit code, or minus the signal that ended it."""
-    lock = _locked(words[0])  # the command holds it too: it may outlive a killed leash
+    path, place, *command = words
+    lock = _lock(path, place)
     if lock is None:
-        print(f"error: {words[0]}: a work dir that no process uses expected, found one in use.")
+        print(f"error: {path}: a work dir that no process uses expected, found one in use.")
         return LOCKED
     stopping = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter decides
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     try:
-        child = subprocess.Popen(words[1:], stdin=subprocess.DEVNULL, pass_fds=(lock,))
+        # All that the command starts holds the lock too, and is gone when it is free.
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(lock,))
     except OSError as error:
-        print(f"error: {words[1]}: a command expected, got {error.strerror}.", flush=True)
+        print(f"error: {command[0]}: a command expected, got {error.strerror}.", flush=True)
         return 127
     threading.Thread(target=_watch, args=(stopping,), daemon=True).start()
     while child.poll() is None and not stopping.wait(0.2):
         pass
-    if child.poll() is None:
-        child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(PATIENCE_S)
-        if child.poll() is None:
-            child.kill()
+    if stopping.is_set():
+        os.close(lock)
+        _stop(child, path)
     return child.wait()
+
+
+def _stop(child: subprocess.Popen[bytes], path: str) -> None:
+    """End the command and all that it started."""
+    end = time.monotonic() + PATIENCE_S
+    _signal_group(signal.SIGTERM, child)
+    while time.monotonic() < end:
+        if child.poll() is not None and _is_free(path):
+            return
+        time.sleep(0.1)
+    _signal_group(signal.SIGKILL, child)
+
+
+def _signal_group(number: int, child: subprocess.Popen[bytes]) -> None:
+    """Signal the command's processes; of a SIGKILL this one dies too."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), number)
+        else:  # started by hand, in somebody else's group
+            child.send_signal(number)
 
 
 def _watch(stopping: threading.Event) -> None:
@@ -61,22 +82,56 @@ def _watch(stopping: threading.Event) -> None:
     stopping.set()
 
 
-def _locked(path: str) -> int | None:
-    """Return the lock file's descriptor, locked; None where another process keeps it locked."""
-    import fcntl
+def _lock(path: str, place: str) -> int | None:
+    """Return the lock file's descriptor, locked; None where another process keeps it locked.
 
+    The file says who holds it: process and place, which is what process numbers are unique in.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     end = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() > end:
-                return None
-            time.sleep(0.2)
-        except OSError:  # a file system without locks
-            return descriptor
+    asked = False
+    while not _try(descriptor):
+        if time.monotonic() > end:
+            return None
+        if not asked:
+            asked = _ask_holder(descriptor, place)
+        time.sleep(0.2)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()} {place}".encode(), 0)
+    return descriptor
+
+
+def _ask_holder(descriptor: int, place: str) -> bool:
+    """Ask the leash that holds the lock to stop, where it is one of this place."""
+    pid, _, there = os.pread(descriptor, 1024, 0).decode(errors="replace").partition(" ")
+    if place and there == place and pid.isdigit():
+        with contextlib.suppress(OSError):
+            os.kill(int(pid), signal.SIGTERM)
+        return True
+    return False
+
+
+def _try(descriptor: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _is_free(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return True
+    try:
+        return _try(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def leave(code: int) -> None:

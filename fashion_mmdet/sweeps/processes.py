@@ -24,7 +24,7 @@ from fashion_mmdet.reports.texts import printed
 from . import STORAGE, leash
 from .finals import SEED
 from .record import Point
-from .study import Claim
+from .study import Claim, place
 from .sweep_file import Sweep, expand
 
 LOG_NAME = "trial.log"
@@ -141,7 +141,7 @@ class TrialProcess:
             log.write(f"--- attempt {claim.job.attempt}: {' '.join(words)}\n".encode())
             log.flush()
             process = subprocess.Popen(
-                [sys.executable, leash.__file__, str(work_dir / _LOCK_NAME), *words],
+                [sys.executable, leash.__file__, str(work_dir / _LOCK_NAME), place() or "", *words],
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
                 env=launch.environment(claim, devices), start_new_session=True,
             )  # fmt: skip

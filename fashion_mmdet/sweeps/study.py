@@ -387,12 +387,15 @@ def _seen(trial: FrozenTrial) -> Seen:
 
 def worker_identity() -> dict[str, Any]:
     """Return what tells this process from others, also on other machines and in containers."""
-    return {"host": socket.gethostname(), "place": _place(), "pid": os.getpid(),
+    return {"host": socket.gethostname(), "place": place(), "pid": os.getpid(),
             "born": _born(os.getpid())}  # fmt: skip
 
 
-def _place() -> str | None:
-    """Return what process numbers are unique in: this boot of this machine, this container."""
+def place() -> str | None:
+    """Return what process numbers are unique in: this boot of this machine, this container.
+
+    None where that is not known.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -412,7 +415,7 @@ def _born(pid: int) -> str | None:
 
 def _is_dead(worker: Mapping[str, Any] | None) -> bool:
     """Return whether a worker of this machine is gone; False where that cannot be known."""
-    if worker is None or worker.get("place") is None or worker["place"] != _place():
+    if worker is None or worker.get("place") is None or worker["place"] != place():
         return False
     return _born(int(worker["pid"])) != worker["born"]
 

@@ -171,6 +171,11 @@ class Workers:
             self._end(one, "failed", None, "the command ended well, but left no finished run in "
                       f"{one.work_dir}. Does it train, and take --work-dir?", lines)  # fmt: skip
             return
+        if code == leash.LOCKED:
+            # A worker of another machine, suspended or cut off, still runs it there.
+            self.study.release(one.claim, one.wall_s())
+            self._say(f"{label}: its folder is in use by another process; it waits.")
+            return
         if is_disk_full(one.work_dir, lines):
             self.study.release(one.claim, one.wall_s())
             raise FashionError(

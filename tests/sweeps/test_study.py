@@ -133,11 +133,11 @@ def test_trial_without_a_sign_of_life_is_taken_over_from_another_machine(
 ) -> None:
     monkeypatch.setattr(database, "GRACE_S", 1)
     monkeypatch.setattr(database, "BEAT_S", 1)
-    monkeypatch.setattr(study, "_place", lambda: "another machine")
+    monkeypatch.setattr(study, "place", lambda: "another machine")
     there = opened(tmp_path, 1)
     claim = there.claim()
     assert claim is not None
-    monkeypatch.setattr(study, "_place", lambda: "this one")
+    monkeypatch.setattr(study, "place", lambda: "this one")
     here = opened(tmp_path, 1)
     assert here.recover() == []
     time.sleep(2.5)
