@@ -141,6 +141,11 @@ def _of_pairs(
             f"Keep {AS_IT_IS} for now: {top.name} was better by {_points(pair, measure)} on these "
             f"photos, {_seeds(finalists, top)}, but other seeds might turn that. More seeds tell."
         )
+    if pair.difference.high - pair.difference.low >= 2:  # all that is possible, see the bootstrap
+        return (
+            f"Keep {AS_IT_IS}: the validation photos are too few to tell anything from it. More of "
+            "them tell."
+        )
     return (
         f"Keep {AS_IT_IS}: none of the finalists can be told from it with these photos and seeds "
         f"(highest: {top.name}, {_points(pair, measure)}, {_seeds(finalists, top)})."

@@ -175,7 +175,7 @@ def head_figures(record: SweepRecord) -> dict[str, str]:
         out["validations saved by pruning"] = f"{100 * (whole - run) / whole:.0f} %"
     lost = lost_attempts(record)
     if lost:
-        out["attempts lost"] = str(lost)
+        out["attempts interrupted"] = str(lost)
     return out
 
 

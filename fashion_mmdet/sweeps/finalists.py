@@ -162,7 +162,7 @@ def flattery(record: SweepRecord, measure: Measure) -> list[str]:
     ]
     n_done = len(record.ranked())
     unit = " points" if measure.scale == 100 else ""
-    if lost > 0:
+    if measure.apart(lost).strip("+-0.") and lost > 0:
         word = "lower" if measure.is_maximized else "higher"
         lead = (
             f"The best of {n_done} noisy trials flatters itself: over fresh seeds the finalists "

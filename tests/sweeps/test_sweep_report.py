@@ -325,7 +325,7 @@ def test_head_figures_tell_best_counts_hours_and_what_pruning_saved():
     # 2 x 4 + 2 x 1 of 16 validations were run.
     assert saved_validations(record) == (10, 16)
     assert figures["validations saved by pruning"] == "38 %"
-    assert figures["attempts lost"] == "1"
+    assert figures["attempts interrupted"] == "1"
 
 
 @pytest.mark.parametrize("outcomes", ["dd", "pp", "d", "f"])
