@@ -19,6 +19,8 @@ from fashion_mmdet.sweeps.sweep_file import Sweep
 
 # Where things lie, on one of several machines that share a study.
 _OF_MACHINES = ("FASHION_DATA", "FASHION_CACHE", "FASHION_WANDB", STORAGE)
+# Set for each trial, whatever the file says.
+_OURS = ("work_dir", "resume", "launcher", "wandb")
 
 
 def checked_config(sweep: Sweep) -> Config:
@@ -27,6 +29,11 @@ def checked_config(sweep: Sweep) -> Config:
     register(cfg)
     source = f"{sweep.file}: parameters"
     for one in sweep.parameters:
+        if one.key.split(".")[0] in _OURS:
+            raise ConfigError(
+                f"{source} {one.key}: a key of the recipe expected, got one that the sweep itself "
+                f"sets for each trial ({', '.join(_OURS)}). Take it out."
+            )
         held = check_key(cfg, one.key, source)
         for value in one.examples():
             for leaf, part in flattened(one.key, value):

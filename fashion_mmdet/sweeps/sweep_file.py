@@ -31,6 +31,7 @@ _ARGUMENTS = ("args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equal
 _MACRO = re.compile(r"\$\{([^}]*)\}")
 _ENVVAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _MOST_BYTES = 1_000_000
+_MOST_NODES = 200_000
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,7 @@ def _load(path: str) -> Mapping[str, Any]:
         raise ConfigError(f"{path}: a sweep file expected, got more than {_MOST_BYTES:,} letters.")
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+        _require_small(value)
         json.dumps(value, allow_nan=True)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -238,6 +240,17 @@ def _load(path: str) -> Mapping[str, Any]:
             f"{value!r:.60}. The files in configs/sweeps are examples."
         )
     return value
+
+
+def _require_small(value: Any) -> None:
+    """Raise ValueError for what is small as a text, and by its aliases endless when written out."""
+    left, n_nodes = [value], 0
+    while left:
+        n_nodes += 1
+        if n_nodes > _MOST_NODES:
+            raise ValueError(f"more than {_MOST_NODES:,} of them, by aliases")
+        node = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
 
 
 def _command(given: Any, where: str) -> tuple[str, ...]:

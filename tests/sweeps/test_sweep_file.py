@@ -75,7 +75,9 @@ def test_sweep_that_means_nothing_is_refused_by_name(changes: dict[str, Any], wo
 @pytest.mark.parametrize(
     "text",
     ["", "- 1", "a: [", "method: grid\nmethod: bayes\n", "a: !!python/object/apply:os.system [ls]",
-     "a: &a [*a]", "\x00", "when: 2020-01-01"],
+     "a: &a [*a]", "\x00", "when: 2020-01-01",
+     "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9 if n else ['x'])}]"
+               for n in range(12))],
 )  # fmt: skip
 def test_yaml_that_is_no_sweep_ends_in_a_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.yaml"
@@ -150,6 +152,8 @@ def test_sweep_of_the_repository_fits_its_config(
         ("train_dataloader.batch_size", {"min": 1.0, "max": 8.0}, "whole numbers"),
         ("model.backbone.norm_eval", {"values": [True, 2]}, "true or false"),
         ("data_root", {"values": ["a", "b"]}, "FASHION_DATA"),
+        ("work_dir", {"values": ["a", "b"]}, "sets for each trial"),
+        ("wandb.mode", {"values": ["off", "online"]}, "sets for each trial"),
         ("model.backbone.style", {"values": ["pytorch", "8,11"]}, "command line can carry"),
     ],
 )
