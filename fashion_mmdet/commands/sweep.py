@@ -12,7 +12,7 @@ from typing import Any
 from fashion_mmdet.core.errors import ConfigError, FashionError
 from fashion_mmdet.core.files import require_writable
 from fashion_mmdet.core.run_record import utc_now
-from fashion_mmdet.sweeps import STORAGE
+from fashion_mmdet.sweeps import SEED, STORAGE
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,6 +24,11 @@ def main(argv: Sequence[str]) -> int:
     sweep = read_sweep(args.file)
     n_trials = _n_trials(sweep, args.trials)
     cfg = checked_config(sweep)
+    if args.finals and SEED in (one.key for one in sweep.searched()):
+        raise ConfigError(
+            f"{sweep.file}: parameters {SEED}: no search over seeds expected with --finals, which "
+            "train over seeds of their own. Take it out."
+        )
     if args.dry_run:
         return _dry_run(sweep, n_trials, args.seed)
     from fashion_mmdet.sweeps.database import UNREACHABLE, first_line
@@ -131,6 +136,11 @@ class _Sweeping:
             exists_ok=args.resume,
         )  # fmt: skip
         self.finals: Any = None
+        if not self.trials.seen() and (self.folder / "trials").exists():
+            raise FashionError(
+                f"{self.folder}: the folder of a new sweep expected, found trials of another "
+                "study. Name another (--work-dir, or --name), or move them away."
+            )
 
     def run(self) -> int:
         """Do it all; the exit code."""
@@ -141,6 +151,8 @@ class _Sweeping:
             self.finals = self._open_finals()
         jobs, fixed = _jobs(self.sweep, self.n_trials)
         self.trials.plan(jobs, fixed)
+        if (planned := len(self.trials.seen())) > self.n_trials:
+            _say(f"note: {planned} trials were planned already, more than {self.n_trials}.")
         for job in self.trials.recover(self.args.retry_failed):
             _say(f"{job.label}: will be continued.")
         place = "" if is_file(self.address) else f" in {shown_address(self.address)}"
@@ -155,7 +167,8 @@ class _Sweeping:
                 self._report()
             raise
         self._report()
-        return 0
+        whole = self.finals if self.args.finals else self.trials
+        return 0 if whole and any(one.outcome == "done" for one in whole.seen()) else 1
 
     def _plan_said(self) -> str:
         sweep, slots = self.sweep, len(self.slots.devices)
@@ -195,7 +208,7 @@ class _Sweeping:
             return
         chosen = finals.finalists_of(record, self.args.finals)
         own = self.cfg.get("randomness", {}).get("seed")
-        seeds = finals.seeds_after(own, self.args.seeds)
+        seeds = finals.seeds_after([own, *finals.seeds_of(record)], self.args.seeds)
         self.finals = self.finals or self._open_finals()
         there = [seen.job for seen in self.finals.seen()]
         self.finals.plan(finals.final_jobs(self.sweep, record, chosen, seeds, there))
@@ -212,7 +225,7 @@ class _Sweeping:
         from fashion_mmdet.sweeps.study import SharedStudy
 
         return SharedStudy(
-            self.address, self._finals_name, {}, (), self.sweep.goal,
+            self.address, self._finals_name, {"finals_of": self.name}, (), self.sweep.goal,
             sampler_of(self.sweep, self.args.seed), pruner_of(None), exists_ok=True,
         )  # fmt: skip
 
@@ -295,9 +308,16 @@ def _slots(args: argparse.Namespace) -> Any:
         ids = [word.strip() for word in visible.split(",") if word.strip()]
     else:
         ids = [str(n) for n in range(torch.cuda.device_count())]
+    n_there = torch.cuda.device_count() if visible is None else len(ids)
+    strange = [one for one in ids if one.isdigit() and int(one) >= n_there and visible is None]
+    if args.gpus and (not torch.cuda.is_available() or strange):
+        raise FashionError(
+            f"--gpus: ids of the {torch.cuda.device_count()} GPUs that torch can use expected, got "
+            f"{args.gpus!r}."
+        )
     if not torch.cuda.is_available():
-        if args.gpus:
-            raise FashionError(f"--gpus: GPUs that torch can use expected, got {args.gpus!r}.")
+        if args.gpus_per_trial > 1:
+            raise FashionError("--gpus-per-trial: a machine with GPUs expected, found none.")
         return Slots((None,) * (args.parallel or 1))
     per = args.gpus_per_trial
     groups = [",".join(ids[n : n + per]) for n in range(0, len(ids) - per + 1, per)]
@@ -316,7 +336,8 @@ def _dry_run(sweep: Any, n_trials: int, seed: int) -> int:
 
     _say(f"{sweep.file}: {n_trials} trials by {sweep.method}; the first would be:")
     for values in first_values(sweep, min(3, n_trials), seed):
-        _say(shlex.join(expand(sweep.command, sweep.program, values, os.environ)))
+        # Variables stay names: one may be a secret.
+        _say(shlex.join(expand(sweep.command, sweep.program, values, {})))
     return 0
 
 

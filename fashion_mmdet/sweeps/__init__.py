@@ -2,3 +2,5 @@
 
 #: environment variable: the address of the study's database
 STORAGE = "FASHION_STUDY"
+#: config key of the seed, which the finals vary
+SEED = "randomness.seed"

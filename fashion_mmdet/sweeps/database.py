@@ -57,10 +57,10 @@ def shown_address(address: str) -> str:
     """Return an address without its password.
 
     >>> shown_address("postgresql://me:secret@host/sweeps")
-    'postgresql://me:***@host/sweeps'
+    'postgresql://***@host/sweeps'
     """
-    hidden = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", address)
-    return re.sub(r"(?i)(password|passwd|secret|token)=[^&\s]*", r"\1=***", hidden)
+    # All before the last "@": a password may hold any sign. And no "?name=value" behind it.
+    return re.sub(r"\?\S*=.*", "?***", re.sub(r"://.*@", "://***@", address))
 
 
 def open_storage(address: str) -> optuna.storages.RDBStorage:
@@ -89,7 +89,8 @@ def open_storage(address: str) -> optuna.storages.RDBStorage:
                 f"--storage {shown_address(address)}: an installed driver expected, got none. "
                 f"pip install {driver!r}, or what your address names."
             ) from error
-        except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+        except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError,
+                ValueError) as error:  # fmt: skip
             # Two workers that begin at once both make the tables; one of them fails.
             if attempt + 1 < _OPENINGS and "exist" in str(error):
                 time.sleep(1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import SEED
 from .record import BASELINE, SweepRecord, trial_name
 from .study import Job
 from .sweep_file import Sweep
-
-SEED = "randomness.seed"
 
 
 def finalists_of(record: SweepRecord, n_finalists: int) -> list[str]:
@@ -46,12 +45,17 @@ def final_jobs(
     ]
 
 
-def seeds_after(own: int | None, count: int) -> list[int]:
+def seeds_of(record: SweepRecord) -> list[int | None]:
+    """Return the seeds that the trials were given."""
+    return [trial.values.get(SEED) for trial in record.trials]
+
+
+def seeds_after(had: Sequence[int | None], count: int) -> list[int]:
     """Return seeds that no trial had.
 
     Args:
-        own: ``randomness.seed`` of the config, which all trials had; None where it sets none.
+        had: those that trials had, None for one that set none.
         count: how many.
     """
-    first = (own or 0) + 1
+    first = max((seed for seed in had if seed is not None), default=0) + 1
     return list(range(first, first + count))

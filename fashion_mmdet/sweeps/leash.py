@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter decides
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     try:
-        # All that the command starts holds the lock too, and is gone when it is free.
+        # The command holds the lock too: it may outlive a leash that was killed.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(lock,))
     except OSError as error:
         print(f"error: {command[0]}: a command expected, got {error.strerror}.", flush=True)
@@ -48,30 +48,46 @@ def main(words: list[str]) -> int:
     threading.Thread(target=_watch, args=(stopping,), daemon=True).start()
     while child.poll() is None and not stopping.wait(0.2):
         pass
-    if stopping.is_set():
-        os.close(lock)
-        _stop(child, path)
+    # Also where the command ended by itself: it may be a launcher that was killed.
+    if stopping.is_set() or _group():
+        _stop(child)
     return child.wait()
 
 
-def _stop(child: subprocess.Popen[bytes], path: str) -> None:
+def _stop(child: subprocess.Popen[bytes]) -> None:
     """End the command and all that it started."""
     end = time.monotonic() + PATIENCE_S
-    _signal_group(signal.SIGTERM, child)
+    _signal(signal.SIGTERM, child)
     while time.monotonic() < end:
-        if child.poll() is not None and _is_free(path):
+        if child.poll() is not None and not _group():
             return
         time.sleep(0.1)
-    _signal_group(signal.SIGKILL, child)
+    _signal(signal.SIGKILL, child)
 
 
-def _signal_group(number: int, child: subprocess.Popen[bytes]) -> None:
-    """Signal the command's processes; of a SIGKILL this one dies too."""
-    with contextlib.suppress(ProcessLookupError):
-        if os.getpgrp() == os.getpid():
-            os.killpg(os.getpid(), number)
-        else:  # started by hand, in somebody else's group
-            child.send_signal(number)
+def _signal(number: int, child: subprocess.Popen[bytes]) -> None:
+    """Signal the command and what it started."""
+    if child.poll() is None:
+        child.send_signal(number)
+    for pid in _group():
+        if pid != child.pid:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+
+
+def _group() -> list[int]:
+    """Return the other processes of this one's group; none where that cannot be known."""
+    if os.getpgrp() != os.getpid() or not os.path.isdir("/proc/self"):
+        return []  # started by hand in somebody else's group, or not on Linux
+    out = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError, ValueError):
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
+                    state, _, group = stream.read().rpartition(")")[2].split()[:3]
+                if int(group) == os.getpid() and state not in "ZX":
+                    out.append(int(name))
+    return out
 
 
 def _watch(stopping: threading.Event) -> None:
@@ -121,17 +137,6 @@ def _try(descriptor: int) -> bool:
     except OSError:  # a file system without locks
         return True
     return True
-
-
-def _is_free(path: str) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return True
-    try:
-        return _try(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def leave(code: int) -> None:

@@ -53,6 +53,8 @@ _DEFAULTS = {"mu": 0.0, "sigma": 1.0, "q": 1.0, "a": 1.0, "b": 1.0}
 # Quantiles of 0 and 1 would be infinite; this leaves out what is drawn once in a million.
 _EDGE = 1e-6
 _MOST_CHOICES = 1000
+_MOST = 1e100  # of a number in the file
+_MOST_STEPS = 100_000  # of a range in a grid
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,15 @@ class Parameter:
     def grid(self) -> tuple[Any, ...] | None:
         """Return all values there are; None where there is a continuum of them."""
         if self.values:
-            return () if self.probabilities else self.values
+            return () if self.probabilities and not self.is_constant else self.values
         low, high = (self.numbers.get("min", 0.0), self.numbers.get("max", 0.0))
+        if self.distribution in ("int_uniform", "q_uniform"):
+            n_steps = (high - low) / self.numbers.get("q", 1)
+            if n_steps > _MOST_STEPS:
+                raise ConfigError(
+                    f"parameters.{self.key}: at most {_MOST_STEPS:,} steps expected for the method "
+                    f"grid, got {n_steps:,.0f}. Use the method random or bayes."
+                )
         if self.distribution == "int_uniform":
             return tuple(range(int(low), int(high) + 1))
         if self.distribution == "q_uniform":
@@ -226,14 +235,23 @@ def _read(key: str, given: Any, where: str) -> Parameter:
     numbers = {name: _number(given.get(name, _DEFAULTS.get(name)), f"{where}.{name}")
                for name in needed + allowed}  # fmt: skip
     _check_numbers(kind, numbers, where)
-    return Parameter(key, kind, numbers)
+    one = Parameter(key, kind, numbers)
+    try:
+        ends = one.examples()
+    except (OverflowError, ValueError):
+        ends = [math.inf]
+    if not all(math.isfinite(end) for end in ends):
+        raise ConfigError(
+            f"{where}: finite values expected, got {dict(numbers)}, which has others."
+        )
+    return one
 
 
 def _kind(given: Mapping[str, Any], where: str) -> str:
     """Return the distribution; where none is named, W&B's rule by the keys that are there."""
     kind = given.get("distribution")
     if kind is not None:
-        if kind not in _KEYS:
+        if not isinstance(kind, str) or kind not in _KEYS:
             raise ConfigError(
                 f"{where}.distribution: one of W&B's expected, got {kind!r}."
                 f"{did_you_mean(kind, _KEYS) or ' Valid: ' + ', '.join(_KEYS) + '.'}"
@@ -288,9 +306,15 @@ def _read_choices(key: str, kind: str, given: Mapping[str, Any], where: str) -> 
 def _check_plain(value: Any, where: str) -> None:
     if isinstance(value, str) and _is_number_text(value):
         raise ConfigError(
-            f"{where}: a number expected, got the text {value!r}, as YAML reads it. Write it with "
-            f"a point: {_with_point(value)}"
+            f"{where}: a number expected, got the text {value!r}, as YAML reads it. Write it "
+            f"without quotes{_with_point(value)}."
         )
+    if isinstance(value, str):
+        is_text = "\0" not in value and value.isascii() or value.isprintable()
+        if len(value) > _MOST_LETTERS or not is_text:
+            raise ConfigError(
+                f"{where}: a text that a command line can carry expected, got {value!r:.60}."
+            )
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: a finite number expected, got {value}.")
     if isinstance(value, list):
@@ -310,9 +334,13 @@ def _check_plain(value: Any, where: str) -> None:
 def _number(value: Any, where: str) -> float:
     if isinstance(value, str) and _is_number_text(value):
         _check_plain(value, where)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f"{where}: a finite number expected, got {value!r}.")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= _MOST:
+        raise ConfigError(f"{where}: a finite number up to {_MOST:g} expected, got {value!r:.60}.")
     return value
+
+
+_MOST_LETTERS = 10_000
 
 
 def _is_number_text(text: str) -> bool:
@@ -325,9 +353,13 @@ def _is_number_text(text: str) -> bool:
 
 
 def _with_point(text: str) -> str:
-    mantissa, _, exponent = text.lower().partition("e")
-    sign = "" if exponent[:1] in "+-" else "+"
-    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{sign}{exponent}"
+    """Return how YAML takes a number with an exponent for one; nothing for other numbers."""
+    mantissa, has_exponent, exponent = text.strip().lower().partition("e")
+    if not has_exponent:
+        return ""
+    sign = "" if exponent[:1] in ("+", "-") else "+"
+    whole = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f" and with a point: {whole}e{sign}{exponent}"
 
 
 def _check_numbers(kind: str, numbers: Mapping[str, float], where: str) -> None:

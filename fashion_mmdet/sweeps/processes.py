@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,15 +23,15 @@ from fashion_mmdet.core.run_record import FILE_NAME, RunRecord, read_run
 from fashion_mmdet.reports.settings import short_keys
 from fashion_mmdet.reports.texts import printed
 
-from . import STORAGE, leash
-from .finals import SEED
+from . import SEED, STORAGE, leash
 from .record import Point
 from .study import Claim, place
-from .sweep_file import Sweep, expand
+from .sweep_file import ENVVAR, Sweep, expand
 
 LOG_NAME = "trial.log"
 _LOCK_NAME = ".in_use"
 _LAST_LINES = 15
+_LEAST_SECRET = 4  # letters; shorter ones would be found in any line
 _LEAST_FREE_BYTES = 20 * 2**20
 # Of our own study, and of an agent of W&B's that this process may run under.
 _NOT_PASSED_ON = (STORAGE, "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RUN_ID")
@@ -62,9 +64,14 @@ class Launch:
         """Return the work dir of a trial."""
         return self.folder / self.kind / label
 
-    def command(self, claim: Claim) -> list[str]:
-        """Return the words that train the trial."""
-        words = expand(self.sweep.command, self.sweep.program, claim.values, os.environ)
+    def command(self, claim: Claim, environment: Mapping[str, str] = os.environ) -> list[str]:
+        """Return the words that train the trial.
+
+        Args:
+            claim: the trial.
+            environment: of which the command's ``${envvar:...}`` are taken.
+        """
+        words = expand(self.sweep.command, self.sweep.program, claim.values, environment)
         words += ["--work-dir", str(self.work_dir(claim.job.label))]
         if claim.job.attempt > 1:
             words.append("--resume")
@@ -87,6 +94,8 @@ class Launch:
         env.setdefault("WANDB_RESUME", "allow")
         if self.sweep.project:
             env["WANDB_PROJECT"] = self.sweep.project
+        if self.sweep.entity:
+            env["WANDB_ENTITY"] = self.sweep.entity
         if devices is not None:
             env["CUDA_VISIBLE_DEVICES"] = devices
         env.setdefault("OMP_NUM_THREADS", str(self.threads))
@@ -124,6 +133,7 @@ class TrialProcess:
     stopping: str | None = None
     beaten_s: float = 0.0
     asked_s: float | None = None
+    secrets: tuple[str, ...] = ()
     _stamp: tuple[int, int] = field(default=(0, 0))
 
     @classmethod
@@ -136,9 +146,12 @@ class TrialProcess:
         work_dir = launch.work_dir(claim.job.label)
         work_dir.mkdir(parents=True, exist_ok=True)
         words = launch.command(claim)
+        old = _stamp_of(work_dir / FILE_NAME)
         log = open(work_dir / LOG_NAME, "ab")  # noqa: SIM115
         try:
-            log.write(f"--- attempt {claim.job.attempt}: {' '.join(words)}\n".encode())
+            # Without the environment: a variable that the command names may be a secret.
+            shown = launch.command(claim, {})
+            log.write(f"--- attempt {claim.job.attempt}: {shlex.join(shown)}\n".encode())
             log.flush()
             process = subprocess.Popen(
                 [sys.executable, leash.__file__, str(work_dir / _LOCK_NAME), place() or "", *words],
@@ -148,7 +161,11 @@ class TrialProcess:
         except BaseException:
             log.close()
             raise
-        return cls(claim, slot, work_dir, time.monotonic(), process, log)
+        one = cls(claim, slot, work_dir, time.monotonic(), process, log)
+        one.secrets = secrets_of(launch.sweep)
+        if claim.job.attempt == 1:
+            one._stamp = old  # what another study has left here is not this trial's
+        return one
 
     def look(self, metric: str) -> list[Point]:
         """Read ``run.json`` where it changed; return all validations of the trial.
@@ -156,10 +173,8 @@ class TrialProcess:
         Raises:
             FashionError: where a validation lacks the metric.
         """
-        path = self.work_dir / FILE_NAME
         try:
-            found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_ino)
+            stamp = _stamp_of(self.work_dir / FILE_NAME)
             if stamp != self._stamp:
                 record = read_run(self.work_dir)
                 self._stamp = stamp
@@ -194,7 +209,7 @@ class TrialProcess:
         )
         if code is None and late:
             self.kill()
-        if code is not None:
+        if code is not None and not self.log.closed:
             self.close()
         return code
 
@@ -226,7 +241,26 @@ class TrialProcess:
 
     def last_lines(self) -> list[str]:
         """Return the end of its log, without what would steer a terminal, secrets masked."""
-        return tail(self.work_dir / LOG_NAME)
+        lines = tail(self.work_dir / LOG_NAME)
+        for secret in self.secrets:
+            lines = [line.replace(secret, "***") for line in lines]
+        return lines
+
+
+def secrets_of(sweep: Sweep) -> tuple[str, ...]:
+    """Return the values of the variables that the command names, which may be secrets."""
+    names = {name for word in sweep.command for name in ENVVAR.findall(word)}
+    values = (os.environ.get(name, "") for name in names)
+    return tuple(value for value in values if len(value) >= _LEAST_SECRET)
+
+
+def _stamp_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written anew; zeros where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return found.st_mtime_ns, found.st_ino
 
 
 def remove_checkpoints(work_dir: Path) -> None:
@@ -251,7 +285,8 @@ def points_of(record: RunRecord | None, metric: str) -> list[Point]:
                 + (did_you_mean(metric, valid) or f" There are: {', '.join(valid)}.")
             )
         value = validation.metrics[metric]
-        out.append(Point(n + 1, validation.epoch, None if value is None else float(value)))
+        is_number = isinstance(value, (int, float)) and math.isfinite(value)
+        out.append(Point(n + 1, validation.epoch, float(value) if is_number else None))
     return out
 
 
@@ -289,7 +324,9 @@ def _is_error(line: str) -> bool:
 
 def is_disk_full(folder: Path, lines: Sequence[str]) -> bool:
     """Return whether a trial failed because the disk is full, which is no fault of its values."""
-    if any("No space left on device" in line or "Disk quota exceeded" in line for line in lines):
+    words = ("No space left on device", "Disk quota exceeded")
+    # torch's shared memory has a limit of its own.
+    if any(word in line and "/torch_" not in line for word in words for line in lines):
         return True
     try:
         return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES

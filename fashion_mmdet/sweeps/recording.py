@@ -8,6 +8,7 @@ from typing import Any
 from fashion_mmdet.core import provenance
 from fashion_mmdet.core.run_record import utc_now
 
+from . import SEED
 from .record import SCHEMA, Final, SweepRecord, Trial
 from .study import Seen
 from .sweep_file import Sweep
@@ -50,7 +51,7 @@ def _trial(seen: Seen) -> Trial:
 
 def _final(seen: Seen) -> Final:
     assert seen.job.seed is not None and seen.job.finalist is not None
-    values = {k: v for k, v in seen.values.items() if k != "randomness.seed"}
+    values = {k: v for k, v in seen.values.items() if k != SEED}
     return Final(
         finalist=seen.job.finalist,
         seed=seen.job.seed,

@@ -18,7 +18,7 @@ from .sweep_file import Pruning, Sweep
 #: user attribute of a trial: what it is; see :class:`.study.Job`
 JOB = "job"
 # TPE draws at random until it has so many trials to learn from.
-_LEAST_STARTUP, _MOST_STARTUP = 4, 10
+_STARTUP = 5
 
 
 def sampler_of(sweep: Sweep, seed: int) -> BaseSampler:
@@ -28,12 +28,11 @@ def sampler_of(sweep: Sweep, seed: int) -> BaseSampler:
     """
     if sweep.method != "bayes":
         return SeededSampler(lambda s: RandomSampler(seed=s), seed)
-    startup = min(_MOST_STARTUP, max(_LEAST_STARTUP, (sweep.run_cap or 30) // 3))
 
     def tpe(trial_seed: int) -> BaseSampler:
         with quietly():
             # constant_liar: trials that run at once are kept apart.
-            return TPESampler(n_startup_trials=startup, multivariate=True, constant_liar=True,
+            return TPESampler(n_startup_trials=_STARTUP, multivariate=True, constant_liar=True,
                               seed=trial_seed, warn_independent_sampling=False)  # fmt: skip
 
     return SeededSampler(tpe, seed)

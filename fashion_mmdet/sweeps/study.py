@@ -11,8 +11,8 @@ place with the same values and the same work dir.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -155,10 +155,21 @@ class SharedStudy:
             )
         if self.name not in names and not create:
             raise FashionError(f"study {self.name!r}: a study that has begun expected, found none.")
-        return optuna.create_study(direction=direction, load_if_exists=exists_ok, **options)
+        found = optuna.create_study(direction=direction, load_if_exists=exists_ok, **options)
+        if [d.name.lower() for d in found.directions] != [direction]:
+            raise FashionError(
+                f"study {self.name!r}: a study that is to {direction} one figure expected, got "
+                "another. Give this one another name (--name)."
+            )
+        return found
 
     def _require_same(self, facts: dict[str, Any]) -> None:
         there = self.study.user_attrs.get(_STUDY)
+        if there is None and self.study.get_trials(deepcopy=False):
+            raise FashionError(
+                f"study {self.name!r}: a study that fashion sweep began expected, got one of "
+                "another program. Give this one another name (--name)."
+            )
         if there is None:
             self.study.set_user_attr(_STUDY, facts)
             return
@@ -246,9 +257,10 @@ class SharedStudy:
         )
         stop = False
         for point in points[len(points) - new :]:
-            value = math.nan if point.value is None else point.value
-            claim.trial.report(value, point.step)
-            stop = may_prune and claim.trial.should_prune()
+            if point.value is None:
+                continue  # neither better nor worse than others
+            claim.trial.report(point.value, point.step)
+            stop = (may_prune and claim.trial.should_prune()) or stop
         return stop
 
     def finish(
@@ -266,13 +278,12 @@ class SharedStudy:
         end = {"outcome": outcome, "reason": reason, "last_lines": list(last_lines),
                "wall_s": wall_s, "utc": utc_now(), "metric": metric}  # fmt: skip
         trial_id = claim.trial._trial_id
-        try:
+        value = metric if outcome == "done" else None
+        # Told already, perhaps by ourselves before the database went away.
+        with quietly(), contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial_id, _END, end)
-            with quietly():
-                self.study.tell(claim.trial, metric if outcome == "done" else None, state=state)
-        except (UpdateFinishedTrialError, ValueError):  # told already, perhaps by ourselves
-            return self.storage.get_trial(trial_id).user_attrs.get(_END) == end
-        return True
+            self.study.tell(claim.trial, value, state=state, skip_if_finished=True)
+        return bool(self.storage.get_trial(trial_id).user_attrs.get(_END) == end)
 
     def release(self, claim: Claim, wall_s: float = 0.0) -> None:
         """Give a trial back, to be continued."""

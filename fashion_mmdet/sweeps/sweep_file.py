@@ -29,7 +29,8 @@ _KEYS = ("name", "description", "project", "entity", "program", "command", "meth
 _TERMINATE_KEYS = ("type", "min_iter", "max_iter", "s", "eta", "strict")
 _ARGUMENTS = ("args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equals", "args_json")
 _MACRO = re.compile(r"\$\{([^}]*)\}")
-_ENVVAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
+#: in a command, what stands for a variable of the environment
+ENVVAR = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
 _MOST_BYTES = 1_000_000
 _MOST_NODES = 200_000
 
@@ -44,12 +45,10 @@ class Pruning:
 
     Attributes:
         first: validations before a trial may be stopped.
-        most: validations of a whole trial; None where the file does not say.
         eta: one of so many goes on.
     """
 
     first: int
-    most: int | None
     eta: int
 
 
@@ -69,7 +68,7 @@ class Sweep:
         parameters: what is tried.
         pruning: None where every trial runs to its end.
         run_cap: how many trials; None where the file does not say.
-        project: W&B's; None for the config's.
+        project, entity: W&B's; None for the config's, and the user's own.
     """
 
     file: str
@@ -84,6 +83,7 @@ class Sweep:
     pruning: Pruning | None
     run_cap: int | None
     project: str | None
+    entity: str | None
 
     def searched(self) -> list[Parameter]:
         """Return the parameters of which more than one value is tried."""
@@ -127,7 +127,8 @@ def sweep_of(given: Mapping[str, Any], where: str) -> Sweep:
         parameters=read_parameters(given["parameters"], f"{where}: parameters"),
         pruning=_pruning(given.get("early_terminate"), f"{where}: early_terminate"),
         run_cap=_count(given.get("run_cap"), f"{where}: run_cap"),
-        project=given.get("project"),
+        project=_optional(given.get("project"), f"{where}: project"),
+        entity=_optional(given.get("entity"), f"{where}: entity"),
     )
     if not sweep.searched():
         raise ConfigError(
@@ -187,7 +188,7 @@ def expand(
         if name in fill:
             out += fill[name]
         else:
-            out.append(_ENVVAR.sub(lambda m: environment.get(m[1], m[1]), word))
+            out.append(ENVVAR.sub(lambda m: environment.get(m[1], m[1]), word))
     return out
 
 
@@ -258,9 +259,19 @@ def _command(given: Any, where: str) -> tuple[str, ...]:
         raise ConfigError(
             f"{where}: a list of words expected, got {given!r:.80}. {_ADVICE['command']}"
         )
+    for word in given:
+        if isinstance(word, bool) or not isinstance(word, (str, int, float)) or "\0" in str(word):
+            raise ConfigError(f"{where}: texts expected, got {word!r:.60}.")
     words = [str(word) for word in given]
+    _require_plain_command(words, where)
     macros = [name for word in words for name in _MACRO.findall(word)]
     known = ("env", "interpreter", "program", *_ARGUMENTS)
+    for word in words:
+        found = [name for name in _MACRO.findall(word) if not name.startswith("envvar:")]
+        if found and word != f"${{{found[0]}}}":
+            raise ConfigError(
+                f"{where}: a macro as a word of its own expected, as W&B fills it in, got {word!r}."
+            )
     for name in macros:
         if name not in known and not name.startswith("envvar:"):
             raise ConfigError(
@@ -279,22 +290,37 @@ def _command(given: Any, where: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def _require_plain_command(words: Sequence[str], where: str) -> None:
+    """Refuse what sets the config past the parameters, and would be in no record of a trial."""
+    for word in words:
+        key, is_pair, _ = word.partition("=")
+        is_option = is_pair and not key.startswith(("-", "$")) and "." in key
+        if word == "--amp" or (is_option and not key.startswith("wandb.")):
+            key = "optim_wrapper.type" if word == "--amp" else key
+            raise ConfigError(
+                f"{where}: no config keys but wandb's expected, got {word!r}. Put it into the "
+                f"parameters, as {key}: {{value: ...}}: what all trials have belongs there."
+            )
+
+
 def _pruning(given: Any, where: str) -> Pruning | None:
     if given is None:
         return None
     found = _mapping(given, _TERMINATE_KEYS, where)
     _one_of(found.get("type"), ("hyperband",), f"{where}.type")
+    if found.get("strict"):
+        raise ConfigError(f"{where}.strict: nothing or false expected, got {found['strict']!r}.")
     numbers = {name: _count(found.get(name), f"{where}.{name}")
                for name in ("min_iter", "max_iter", "s", "eta")}  # fmt: skip
     eta = numbers["eta"] or 3
     if eta < 2:
         raise ConfigError(f"{where}.eta: a whole number from 2 on expected, got {eta}.")
     if numbers["min_iter"]:
-        return Pruning(numbers["min_iter"], numbers["max_iter"], eta)
+        return Pruning(numbers["min_iter"], eta)
     if numbers["max_iter"] and numbers["s"]:
         # W&B's rungs are max_iter / eta, max_iter / eta ** 2, ... , s of them.
         first = max(1, numbers["max_iter"] // eta ** numbers["s"])
-        return Pruning(first, numbers["max_iter"], eta)
+        return Pruning(first, eta)
     raise ConfigError(
         f"{where}: min_iter, or max_iter and s, expected, got {dict(found)!r:.80}. They count "
         "validations."
@@ -327,6 +353,10 @@ def _text(given: Any, where: str) -> str:
     return given
 
 
+def _optional(given: Any, where: str) -> str | None:
+    return None if given is None else _text(given, where)
+
+
 def study_name(given: Any, where: str) -> str:
     """Return a name that can also be a folder's.
 
@@ -334,7 +364,7 @@ def study_name(given: Any, where: str) -> str:
         ConfigError: for what could not.
     """
     text = _text(given, where)
-    if not re.fullmatch(r"[\w][\w .+-]{0,99}", text) or text.endswith((" ", ".")):
+    if not re.fullmatch(r"[\w][\w .+-]{0,99}", text) or text.endswith((" ", ".", " finals")):
         raise ConfigError(
             f"{where}: letters, digits, and '_-+. ' after the first expected, at most 100, for it "
             f"also names a folder; got {text!r:.120}."

@@ -38,6 +38,7 @@ class TerminalView:
         self._title = printed(title)
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._live: Live | None = None
+        self.is_live = self._console.is_terminal
         self._began_s = time.monotonic()
 
     def __enter__(self) -> TerminalView:
@@ -68,7 +69,7 @@ class TerminalView:
         table = Table(title=Text(f"{self._title}: {self.progress(seen)}"), title_justify="left",
                       expand=False)  # fmt: skip
         for head in ("trial", "state", self._metric, "validations", "minutes", "values"):
-            table.add_column(head, no_wrap=head != "values")
+            table.add_column(Text(printed(head)), no_wrap=head != "values")
         here = {one.claim.job.label: one for one in running}
         order = sorted(seen, key=lambda s: (s.outcome != "running", -self._value(s), s.job.number))
         shown = [s for s in order if s.outcome != "waiting"][:_MOST_ROWS]

@@ -12,7 +12,7 @@ from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.run_record import read_run
 
 from . import leash
-from .database import BEAT_S, UNREACHABLE, first_line
+from .database import BEAT_S, GRACE_S, UNREACHABLE, first_line
 from .processes import (
     Launch,
     TrialProcess,
@@ -33,7 +33,13 @@ MOST_FAILURES = 3
 
 
 class View(Protocol):
-    """What shows the user how it goes."""
+    """What shows the user how it goes.
+
+    Attributes:
+        is_live: whether :meth:`show` shows anything.
+    """
+
+    is_live: bool
 
     def say(self, line: str) -> None:
         """Tell something that happened."""
@@ -120,6 +126,8 @@ class Workers:
             return True
         if self._away_since_s is not None:
             self._away_since_s = None
+            # Nobody could give a sign of life; let all of them do so first.
+            self._recovered_s = time.monotonic() + GRACE_S - _RECOVER_S
             self._say("the study's database is back.")
         return more
 
@@ -199,7 +207,9 @@ class Workers:
         self, one: TrialProcess, outcome: Any, metric: float | None, reason: str | None,
         lines: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.study.finish(one.claim, outcome, metric, reason, lines, one.wall_s())
+        if not self.study.finish(one.claim, outcome, metric, reason, lines, one.wall_s()):
+            self._say(f"{one.claim.job.label}: another worker has closed it.")
+            return
         result = "" if metric is None else f" at {metric:.4f}"
         why = f": {reason}" if reason else ""
         values = shown_values(self.launch.sweep, one.claim.values)
@@ -222,6 +232,8 @@ class Workers:
             n for n in range(len(self.slots.devices)) if n not in {r.slot for r in self.running}
         ]
         if free and time.monotonic() - self._recovered_s > _RECOVER_S:
+            for one in self.running:
+                self.study.beat(one.claim)  # after a sleep of this machine its own look dead
             for job in self.study.recover():
                 self._say(f"{job.label}: its worker is gone; it will be continued.")
             self._recovered_s = time.monotonic()
@@ -307,5 +319,6 @@ class Workers:
             self.view.say(line)
 
     def _show(self) -> None:
-        with contextlib.suppress(OSError):
-            self.view.show(self.study.seen(), self.running)
+        if self.view.is_live:
+            with contextlib.suppress(OSError):
+                self.view.show(self.study.seen(), self.running)

@@ -104,6 +104,14 @@ def test_nested_parameters_get_dotted_keys() -> None:
         ({"value": "1e-4"}, "1.0e-4"),
         ({"values": [0.1, "5E3"]}, "5.0e+3"),
         ({"value": float("nan")}, "finite"),
+        ({"value": "-5"}, "without quotes."),
+        ({"value": "a\0b"}, "command line can carry"),
+        ({"value": "\ud800"}, "command line can carry"),
+        ({"value": "x" * 20_000}, "command line can carry"),
+        ({"distribution": ["uniform"], "min": 1, "max": 2}, "one of W&B's"),
+        ({"min": 0, "max": 10**400}, "finite number"),
+        ({"distribution": "log_normal", "mu": 1000.0}, "finite values"),
+        ({"distribution": "q_uniform", "min": 0, "max": 1, "q": 1e-320}, "finite values"),
         ({"min": 1}, "min and max"),
         ({"min": 2, "max": 1}, "min below max"),
         ({"min": 1, "max": 1}, "min below max"),
@@ -150,6 +158,9 @@ def test_grid_holds_every_value_once() -> None:
     assert one(min=1, max=3).grid() == (1, 2, 3)
     assert one(distribution="q_uniform", min=0.1, max=0.35, q=0.1).grid() == (0.1, 0.2, 0.3)
     assert one(min=0.1, max=0.2).grid() is None
+    assert one(values=[7], probabilities=[1.0]).grid() == (7,)
+    with pytest.raises(ConfigError, match="steps"):
+        one(min=0, max=10**9).grid()
     for value in (0.1, 0.2, 0.3):
         p = one(distribution="q_uniform", min=0.1, max=0.35, q=0.1)
         assert p.value(p.raw(value)) == value

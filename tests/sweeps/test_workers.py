@@ -109,7 +109,6 @@ def test_failed_trial_is_recorded_with_its_last_lines_and_the_sweep_goes_on(
     given = toy_sweep.definition(
         "grid", lr={"value": 0.01}, fault={"values": [fault, "none"]}, seconds={"value": 0.05}
     )
-    del given["early_terminate"]
     study, lines = toy_sweep.run(tmp_path, given, 2)
     failed, done = study.seen()
     assert (failed.outcome, done.outcome) == ("failed", "done")
@@ -134,6 +133,33 @@ def test_failures_one_after_another_stop_the_sweep(tmp_path: Path) -> None:
         toy_sweep.run(tmp_path, given, 10, max_failures=3)
     study = toy_sweep.open_study(tmp_path, sweep_of(given, "x"), 10)
     assert outcomes(study) == ["failed"] * 3 + ["waiting"] * 7
+
+
+def test_variables_that_a_command_names_are_in_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "hushhush")
+    given = toy_sweep.definition("grid", lr={"values": [0.01, 0.02]})
+    given["command"][2:3] = ["-c", "import sys; sys.exit('error: ' + sys.argv[1])",
+                             "${envvar:MY_API_KEY}"]  # fmt: skip
+    study, lines = toy_sweep.run(tmp_path, given, 1)
+    (seen,) = study.seen()
+    assert seen.reason == "***"
+    assert "hushhush" not in " ".join([*lines, *seen.last_lines])
+    command = (tmp_path / "trials/trial_000/trial.log").read_text().splitlines()[0]
+    assert "MY_API_KEY" in command and "hushhush" not in command
+
+
+def test_record_that_another_study_left_is_not_taken_for_the_trials(tmp_path: Path) -> None:
+    given = toy_sweep.definition("grid", lr={"values": [0.01, 1.0]}, seconds={"value": 0.6})
+    toy_sweep.run(tmp_path, given, 1)
+    (tmp_path / "study.db").unlink()
+    given["parameters"]["lr"] = {"values": [1.0, 0.01]}
+    study, _ = toy_sweep.run(tmp_path, given, 1)
+    (seen,) = study.seen()
+    assert [p.value for p in seen.course] == [pytest.approx(value(1.0, n)) for n in (1, 2, 3, 4)]
+    rows = study.study.get_trials()
+    assert list(rows[0].intermediate_values.values()) == [p.value for p in seen.course]
 
 
 def test_full_disk_stops_the_sweep_and_fails_no_trial(tmp_path: Path) -> None:

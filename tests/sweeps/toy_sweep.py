@@ -39,6 +39,8 @@ def definition(method: str = "random", **changes: Any) -> dict[str, Any]:
 class Lines:
     """A view that keeps what it was told."""
 
+    is_live = True
+
     def __init__(self) -> None:
         self.lines: list[str] = []
 
