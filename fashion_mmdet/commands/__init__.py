@@ -58,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(function, words[1:])
 
 
+_stopped_by: list[int] = []
+
+
 def _stop(number: int, frame: Any) -> None:
+    _stopped_by.append(number)
     raise SystemExit(128 + number)
 
 
@@ -69,19 +73,28 @@ def run(function: Callable[[list[str]], int | None], argv: Sequence[str]) -> int
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `fashion ... | head`
-        sys.stderr.close()
+    except Exception as error:
+        if _stopped_by:  # mmengine makes an error of its own of what comes in its midst
+            print("stopped.", file=sys.stderr)
+            return 128 + _stopped_by[0]
+        if not _is_told(error):
+            raise
         return 1
-    except OSError as error:  # a full disk, a folder that may not be written
+
+
+def _is_told(error: Exception) -> bool:
+    """Say in a line what a user can mend; return False for what is another matter."""
+    if isinstance(error, BrokenPipeError):  # `fashion ... | head`
+        sys.stderr.close()
+    elif isinstance(error, OSError):  # a full disk, a folder that may not be written
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{str(error.strerror or error).rstrip('.')}.", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        # compat has an error type of its own, because it may import nothing of ours.
-        if not isinstance(error, FashionError) and not _is_ours(error):
-            raise
+    # compat has an error type of its own, because it may import nothing of ours.
+    elif isinstance(error, FashionError) or (isinstance(error, ValueError) and _is_ours(error)):
         print(f"error: {_last_line(error)}", file=sys.stderr)
-        return 1
+    else:
+        return False
+    return True
 
 
 def _is_ours(error: Exception) -> bool:

@@ -102,8 +102,11 @@ class _Sweeping:
         self.best_file = Path(args.best) if args.best else self.folder / "best.py"
         if self.best_file.suffix != ".py":
             raise FashionError(f"--best: a name that ends in .py expected, got {args.best!r}.")
-        if args.best and self.best_file.exists() and not args.resume:
-            raise FashionError(f"--best: a new file expected, found {args.best}.")
+        if args.best and self.best_file.exists() and not _is_leaf_of(self.best_file, self.name):
+            raise FashionError(
+                f"--best: a new file, or the one of this sweep, expected, found {args.best}."
+            )
+        require_folder_of(self.folder, self.name)
         address = args.storage or os.environ.get(STORAGE)
         self.address = (
             database.full_address(address)
@@ -176,7 +179,7 @@ class _Sweeping:
         if sweep.pruning:
             p = sweep.pruning
             rungs = ", ".join(str(p.first * p.eta**n) for n in range(3))
-            words.append(f"after {rungs}, ... validations the best of {p.eta} go on")
+            words.append(f"after {rungs}, ... validations one of {p.eta} goes on")
         words.append(f"{slots} at once")
         words.append(f"W&B {self._wandb_mode()}")
         return "; ".join(words) + "."
@@ -203,8 +206,12 @@ class _Sweeping:
         from fashion_mmdet.sweeps import finals
 
         record = self._record()
-        if not record.ranked():
+        best = record.best()
+        if best is None:
             _say("no finals: no trial ran to its end.")
+            return
+        if best.metric == 0 and record.is_maximized:
+            _say(f"no finals: {self.sweep.metric} of every trial is 0. Train longer.")
             return
         chosen = finals.finalists_of(record, self.args.finals)
         own = self.cfg.get("randomness", {}).get("seed")
@@ -272,6 +279,25 @@ class _Sweeping:
         _say(decision.decision(record, comparison))
 
 
+def _is_leaf_of(path: Path, name: str) -> bool:
+    """Return whether a file is what an earlier call wrote for the sweep."""
+    try:
+        return f" of the sweep {name}" in path.read_text(encoding="utf-8").split("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def require_folder_of(folder: Path, name: str) -> None:
+    """Raise :class:`FashionError` where ``folder`` is that of another sweep."""
+    from fashion_mmdet.sweeps.record import FILE_NAME, read_record
+
+    if (folder / FILE_NAME).is_file() and (there := read_record(folder).name) != name:
+        raise FashionError(
+            f"{folder}: the folder of sweep {name!r} expected, got that of {there!r}. Name another "
+            "(--work-dir)."
+        )
+
+
 def _n_trials(sweep: Any, asked: int | None) -> int:
     from fashion_mmdet.sweeps.grid import grid_size
 
@@ -334,7 +360,8 @@ def _dry_run(sweep: Any, n_trials: int, seed: int) -> int:
     from fashion_mmdet.sweeps.preview import first_values
     from fashion_mmdet.sweeps.sweep_file import expand
 
-    _say(f"{sweep.file}: {n_trials} trials by {sweep.method}; the first would be:")
+    _say(f"{sweep.file}: {n_trials} trials by {sweep.method}; the first would be, with a work dir "
+         "and wandb.mode set for each:")  # fmt: skip
     for values in first_values(sweep, min(3, n_trials), seed):
         # Variables stay names: one may be a secret.
         _say(shlex.join(expand(sweep.command, sweep.program, values, {})))

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from fashion_mmdet.commands.configs import flattened, load_config, read_options
 from fashion_mmdet.commands.options import check_key, check_value, register
 from fashion_mmdet.core.errors import ConfigError, did_you_mean
+from fashion_mmdet.core.files import looked_up_from
 from fashion_mmdet.sweeps import STORAGE
 from fashion_mmdet.sweeps.parameters import Parameter
 from fashion_mmdet.sweeps.sweep_file import Sweep
@@ -25,6 +27,11 @@ _OURS = ("work_dir", "resume", "launcher", "wandb")
 
 def checked_config(sweep: Sweep) -> Config:
     """Load the swept config and hold every parameter, value and the metric against it."""
+    if not Path(sweep.program).is_file():
+        raise ConfigError(
+            f"{sweep.file}: program: a config file expected, found no {sweep.program}."
+            f"{looked_up_from(sweep.program)}"
+        )
     cfg = load_config(argparse.Namespace(config=sweep.program, cfg_options=None))
     register(cfg)
     source = f"{sweep.file}: parameters"

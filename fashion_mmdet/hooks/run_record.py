@@ -364,7 +364,15 @@ def _bare(runner: Runner) -> torch.nn.Module:
 
 
 def _last_line(error: BaseException) -> str:
-    """Return kind and last line of an error: that of a loader's worker ends its traceback."""
+    """Return kind and last line of an error: that of a loader's worker ends its traceback.
+
+    Where a signal came in the midst of something, mmengine may have made an error of its own of it.
+    """
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, (KeyboardInterrupt, SystemExit)):
+            error = behind
+        behind = behind.__context__
     lines = [line for line in str(error).splitlines() if line.strip()]
     return masked_text(": ".join([type(error).__name__, *lines[-1:]])[:500])
 

@@ -10,6 +10,7 @@ from fashion_mmdet.reports.gather import Pair
 
 from .figures import (
     Measure,
+    alike_said,
     counts_of,
     counts_said,
     is_over,
@@ -104,6 +105,8 @@ def _of_pairs(
         if same:
             return f"Keep {AS_IT_IS}: the finalists set nothing else than it does."
         return _of_means(record, finalists, measure)
+    if measure.scale == 100 and measure.is_maximized and not any(one.mean for one in finalists):
+        return f"No finalist finds anything: every {measure.name} is 0. Train longer."
     better = _better(finalists, pairs, measure)
     if better:
         best = better[0]
@@ -120,8 +123,9 @@ def _of_pairs(
             equal = equal.replace("which is", "which are")
         settings = settings_said(best.values, searched(record))
         return (
-            f"Take {best.name} ({settings}): better than {AS_IT_IS} by {_points(pair, measure)} on "
-            f"the validation set, {_seeds(finalists, best)}.{equal}{known}"
+            f"Take {best.name} ({settings}): better than {AS_IT_IS}{_alike(record)} by "
+            f"{_points(pair, measure)} on the validation set, {_seeds(finalists, best)}."
+            f"{equal}{known}"
         )
     # The nearest to being taken: the highest of those that are not worse.
     top = next(
@@ -150,6 +154,11 @@ def _of_pairs(
         f"Keep {AS_IT_IS}: none of the finalists can be told from it with these photos and seeds "
         f"(highest: {top.name}, {_points(pair, measure)}, {_seeds(finalists, top)})."
     )
+
+
+def _alike(record: SweepRecord) -> str:
+    alike = alike_said(record)
+    return f", both with {alike}," if alike else ""
 
 
 def _better(
@@ -244,6 +253,11 @@ def notes_of(record: SweepRecord, comparison: Comparison | None) -> list[str]:
             "the chosen one will be a little worse. The test set is untouched: run `fashion test` "
             "on the chosen one, once."
         )
+    if alike := alike_said(record):
+        out.append(
+            f"All trials had {alike}. What is decided holds for that; with other photos, epochs or "
+            "sizes another choice may be better."
+        )
     if ranked and not record.finals:
         out.append("Each trial was trained with one seed; what seeds differ by is not known.")
     out.append(f"{measure.sentence} is that of a trial's last validation, and not of its best one.")
@@ -300,7 +314,9 @@ def edges_said(record: SweepRecord, trial: Trial) -> list[str]:
     """Return for which parameters a trial lies at the edge of what was searched."""
     parameters = searched(record)
     names = names_of([one.key for one in parameters])
-    out = []
+    out: list[str] = []
+    if not trial.metric and measure_of(record).scale == 100:
+        return out  # it is the first of equals that find nothing
     for one in parameters:
         found = _edge(one, trial) if one.key in trial.values else None
         if found is not None:

@@ -83,6 +83,12 @@ def searched(record: SweepRecord) -> list[Parameter]:
     return [one for one in all_parameters(record) if not one.is_constant]
 
 
+def alike_said(record: SweepRecord) -> str:
+    """Return what all trials and the baseline had alike: ``"indices 200"``; nothing without."""
+    alike = [one for one in all_parameters(record) if one.is_constant]
+    return settings_said({one.key: one.values[0] for one in alike}, alike) if alike else ""
+
+
 def names_of(keys: Sequence[str]) -> dict[str, str]:
     """Return key -> its short name, one line; different keys have different names."""
     return {key: one_line(name) for key, name in short_keys(keys).items()}

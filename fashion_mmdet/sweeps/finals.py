@@ -30,10 +30,11 @@ def final_jobs(
     pairs = [(seed, finalist) for seed in seeds for finalist in finalists]
     known = {(job.seed, job.finalist) for job in there}
     new = [pair for pair in pairs if pair not in known]
-    first = max((job.number + 1 for job in there), default=0)
+    # Numbers of their own whoever plans them: workers may ask for different finalists at once.
+    place = {BASELINE: 0, **{trial_name(t.number): t.number + 1 for t in record.trials}}
     return [
         Job(
-            number=first + n,
+            number=seed * 1_000_000 + place[finalist],
             attempt=1,
             lost=0,
             label=f"{finalist}_seed{seed}",
@@ -41,7 +42,7 @@ def final_jobs(
             finalist=finalist,
             seed=seed,
         )  # fmt: skip
-        for n, (seed, finalist) in enumerate(new)
+        for seed, finalist in new
     ]
 
 

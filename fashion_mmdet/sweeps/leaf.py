@@ -20,7 +20,7 @@ from typing import Any
 from fashion_mmdet.core.errors import ConfigError
 from fashion_mmdet.reports.texts import one_line
 
-from .figures import Measure, counts_said, measure_of, searched, settings_said
+from .figures import Measure, alike_said, counts_said, measure_of, searched, settings_said
 from .finalists import AS_IT_IS, Finalist, finalists_of
 from .record import SweepRecord, Trial, trial_name
 
@@ -264,8 +264,13 @@ def _docstring(record: SweepRecord, trial: Trial, out: Path) -> str:
     measured = (
         f"Measured {day} on the validation set, at the last validation of one run: {measure.name} "
         f"{measure.said(trial.metric)}, after {trial.wall_s / 60:.0f} minutes on "
-        f"{_hardware(record)}. It was chosen by that value, so expect a little less."
+        f"{_hardware(record)}. It was chosen by that value, which flatters."
     )
+    if alike := alike_said(record):
+        origin += (
+            f" All trials had {alike}: where that made them small, take it out here; a schedule of "
+            "more steps may want another choice."
+        )
     finals = _finals(record, name, measure)
     out_said = os.path.relpath(out) if out.is_absolute() else str(out)
     parts = [_wrapped(title, _WIDTH - 3), f"    fashion train {shlex.quote(one_line(out_said))}"]

@@ -216,10 +216,11 @@ def _read(key: str, given: Any, where: str) -> Parameter:
             f"{given!r:.80}. For one fixed value write {{value: {given!r:.40}}}."
         )
     unknown = [name for name in given if name not in DESCRIBING]
+    valid = sorted({"parameters", *DESCRIBING})
     if unknown:
         raise ConfigError(
             f"{where}: keys of a parameter expected, got {unknown[0]!r}."
-            f"{did_you_mean(unknown[0], DESCRIBING) or ' Valid: ' + ', '.join(sorted(DESCRIBING))}"
+            f"{did_you_mean(unknown[0], valid) or ' Valid: ' + ', '.join(valid) + '.'}"
         )
     kind = _kind(given, where)
     needed, allowed = _KEYS[kind]
@@ -310,8 +311,8 @@ def _check_plain(value: Any, where: str) -> None:
             f"without quotes{_with_point(value)}."
         )
     if isinstance(value, str):
-        is_text = "\0" not in value and value.isascii() or value.isprintable()
-        if len(value) > _MOST_LETTERS or not is_text:
+        has_surrogate = any("\ud800" <= letter <= "\udfff" for letter in value)
+        if len(value) > _MOST_LETTERS or "\0" in value or has_surrogate:
             raise ConfigError(
                 f"{where}: a text that a command line can carry expected, got {value!r:.60}."
             )

@@ -237,7 +237,8 @@ class TrialProcess:
 
     def wall_s(self) -> float:
         """Return the seconds of all attempts, as far as they are known."""
-        return self.record.wall_s if self.record else time.monotonic() - self.started_s
+        known = self.record.wall_s if self.record else 0.0
+        return max(known, time.monotonic() - self.started_s)
 
     def last_lines(self) -> list[str]:
         """Return the end of its log, without what would steer a terminal, secrets masked."""

@@ -45,10 +45,11 @@ class Job:
     Attributes:
         number: of the trial, from 0 on.
         attempt: from 1 on.
-        lost: how many earlier attempts lost their worker, not counting interruptions.
+        lost: how many earlier attempts lost their worker without having come further.
         label: of its folder.
         values: config key -> value where they are given and not drawn; None where drawn.
         finalist, seed: of a run of the finals, as of :class:`.record.Final`; None of a trial.
+        progress: validations that earlier attempts had come to.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Job:
     values: dict[str, Any] | None
     finalist: str | None = None
     seed: int | None = None
+    progress: int = 0
 
 
 @dataclass(frozen=True)
@@ -246,12 +248,20 @@ class SharedStudy:
     def report(self, claim: Claim, points: Sequence[Point], new: int, may_prune: bool) -> bool:
         """Keep a trial's validations; return whether it is to stop, being worse than others.
 
+        Nothing is kept of a trial that another worker has taken over.
+
         Args:
             claim: the trial.
             points: all of its validations, in order.
             new: how many of them, from the last, are new.
             may_prune: whether stopping would save anything.
         """
+        stop = False
+        with contextlib.suppress(UpdateFinishedTrialError):
+            stop = self._report(claim, points, new, may_prune)
+        return stop
+
+    def _report(self, claim: Claim, points: Sequence[Point], new: int, may_prune: bool) -> bool:
         self.storage.set_trial_user_attr(
             claim.trial._trial_id, _POINTS, [dataclasses.asdict(p) for p in points]
         )
@@ -319,10 +329,14 @@ class SharedStudy:
             if frozen.state != TrialState.FAIL or (outcome == "failed" and not retry_failed):
                 continue
             job = _job(frozen)
-            lost = 0 if outcome == "failed" else job.lost + (outcome == "lost")
+            progress = len(frozen.user_attrs.get(_POINTS, ()))
+            lost = job.lost + (outcome == "lost")
+            if outcome == "failed" or progress > job.progress:
+                lost = 0  # what comes further does not kill its worker
             if lost >= MOST_LOST and not retry_failed:
                 continue  # it stays failed
-            job = dataclasses.replace(job, attempt=job.attempt + 1, lost=lost % MOST_LOST)
+            job = dataclasses.replace(job, attempt=job.attempt + 1, lost=lost % MOST_LOST,
+                                      progress=max(progress, job.progress))  # fmt: skip
             self._enqueue(job, frozen.params)
             out.append(job)
         return out
@@ -375,7 +389,7 @@ def _seen(trial: FrozenTrial) -> Seen:
     }[trial.state]  # fmt: skip
     reason = end.get("reason")
     if outcome == "failed" and end.get("outcome") != "failed":
-        if job.lost + 1 >= MOST_LOST:
+        if job.lost + 1 >= MOST_LOST and len(attrs.get(_POINTS, ())) <= job.progress:
             reason = f"its worker was lost {MOST_LOST} times; --retry-failed tries again"
         else:
             outcome, reason = "waiting", None  # its next attempt is about to be planned

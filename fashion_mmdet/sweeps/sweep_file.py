@@ -227,7 +227,7 @@ def _load(path: str) -> Mapping[str, Any]:
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
         _require_small(value)
-        json.dumps(value, allow_nan=True)
+        json.dumps(value, allow_nan=False)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark is not None else ""

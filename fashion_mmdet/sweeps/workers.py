@@ -136,6 +136,7 @@ class Workers:
         if time.monotonic() - one.beaten_s > BEAT_S:
             if not self.study.beat(one.claim):
                 one.ask_to_stop("taken over")
+                one.stopping = "taken over"  # whatever it was stopping for
             one.beaten_s = time.monotonic()
         try:
             points = one.look(self.launch.sweep.metric)
@@ -171,8 +172,8 @@ class Workers:
         if one.stopping == "pruned":
             last = points_of(one.record, self.launch.sweep.metric)[-1]
             reason = f"others were better after {last.step} validations"
-            self._end(one, "pruned", last.value, reason.replace("1 validations", "1 validation"))
-            if not self.launch.keeps_pruned:
+            reason = reason.replace("1 validations", "1 validation")
+            if self._end(one, "pruned", last.value, reason) and not self.launch.keeps_pruned:
                 remove_checkpoints(one.work_dir)
             return
         if code == 0:
@@ -206,10 +207,10 @@ class Workers:
     def _end(
         self, one: TrialProcess, outcome: Any, metric: float | None, reason: str | None,
         lines: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
         if not self.study.finish(one.claim, outcome, metric, reason, lines, one.wall_s()):
-            self._say(f"{one.claim.job.label}: another worker has closed it.")
-            return
+            self._say(f"{one.claim.job.label}: another worker has taken it over.")
+            return False
         result = "" if metric is None else f" at {metric:.4f}"
         why = f": {reason}" if reason else ""
         values = shown_values(self.launch.sweep, one.claim.values)
@@ -225,6 +226,7 @@ class Workers:
                 f"{one.work_dir / 'trial.log'}. Go on with --resume, after a fault of the set-up "
                 "also with --retry-failed; --max-failures says how many are borne."
             )
+        return True
 
     def _fill(self) -> bool:
         """Start trials where there is room; return whether there is anything to wait for."""
@@ -265,6 +267,9 @@ class Workers:
                 f"{work_dir}: a folder that can be written expected, got {error.strerror}. Mend "
                 "that, and go on with --resume."
             ) from None
+        except BaseException:
+            self.study.release(claim)
+            raise
         one.beaten_s = time.monotonic()
         self.running.append(one)
         again = f", attempt {claim.job.attempt}" if claim.job.attempt > 1 else ""
