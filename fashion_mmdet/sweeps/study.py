@@ -111,7 +111,6 @@ class SharedStudy:
         parameters: what is drawn for a trial without values.
         direction: ``"maximize"`` or ``"minimize"``.
         sampler, pruner: Optuna's.
-        create: whether there may be none yet.
         exists_ok: whether there may be one already.
 
     Raises:
@@ -128,14 +127,13 @@ class SharedStudy:
         direction: Literal["maximize", "minimize"],
         sampler: Any,
         pruner: Any,
-        create: bool = True,
         exists_ok: bool = False,
     ) -> None:
         self.name = name
         self.parameters = tuple(parameters)
         self.storage = open_storage(address)
         with quietly():
-            self.study = self._open(direction, sampler, pruner, create, exists_ok)
+            self.study = self._open(direction, sampler, pruner, exists_ok)
         self._require_same(dict(facts))
         self._worker = worker_identity()
 
@@ -144,7 +142,6 @@ class SharedStudy:
         direction: Literal["maximize", "minimize"],
         sampler: Any,
         pruner: Any,
-        create: bool,
         exists_ok: bool,
     ) -> optuna.Study:
         options = {"study_name": self.name, "storage": self.storage, "sampler": sampler,
@@ -155,8 +152,6 @@ class SharedStudy:
                 f"study {self.name!r}: a new study expected, found one of this name. Go on with it "
                 "(--resume), or give this one another (--name)."
             )
-        if self.name not in names and not create:
-            raise FashionError(f"study {self.name!r}: a study that has begun expected, found none.")
         found = optuna.create_study(direction=direction, load_if_exists=exists_ok, **options)
         if [d.name.lower() for d in found.directions] != [direction]:
             raise FashionError(
@@ -293,7 +288,9 @@ class SharedStudy:
         with quietly(), contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial_id, _END, end)
             self.study.tell(claim.trial, value, state=state, skip_if_finished=True)
-        return bool(self.storage.get_trial(trial_id).user_attrs.get(_END) == end)
+        attrs = self.storage.get_trial(trial_id).user_attrs
+        told = attrs.get(_END) or {}
+        return bool(attrs.get(_WORKER) == self._worker and told.get("outcome") == outcome)
 
     def release(self, claim: Claim, wall_s: float = 0.0) -> None:
         """Give a trial back, to be continued."""
