@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from drawn_set import draw
 
 pytestmark = [pytest.mark.mm, pytest.mark.slow]
 
@@ -37,15 +38,7 @@ SHORT = [
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a space in it: the demo's data as ``data/``, and an empty ``out/``."""
     root = tmp_path_factory.mktemp("main job")
-    raw, ann = root / "data" / "demo" / "raw", root / "data" / "demo" / "annotations"
-    for words in (
-        ["make-demo", "--out", raw, "--images", "12", "--size", "96", "128"],
-        ["convert", "imaterialist2019", raw / "train.csv", "--descriptions",
-         raw / "label_descriptions.json", "--images", raw / "train", "--out", ann / "shoe.json"],
-        ["shoe-types", ann / "shoe.json", raw / "shoe_types.csv", "--out", ann / "all.json"],
-        ["split", ann / "all.json", "--fractions", "0.7", "0.15", "0.15", "--out", ann],
-    ):
-        call([BIN / "fashion", "data", *words], root)
+    draw(root)
     return root
 
 

@@ -18,9 +18,8 @@ and a sampler that learns crowds its trials where it is good already.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 
+from .database import quietly
 from .figures import searched
 from .parameters import Parameter
 from .record import SweepRecord
@@ -92,7 +92,7 @@ def importance_of(
         return None, "All trials came to the same value, so no parameter made a difference."
     try:
         made = [_scaled(trial.raw, parameters) for trial in done]
-        with _quiet():
+        with quietly():
             return _measured(parameters, made, metric_N, seed, n_draws), None
     except (ValueError, KeyError, TypeError) as error:
         # A record that was edited, or the file's ranges were, by another version of the reader.
@@ -171,14 +171,3 @@ def _scaled(raw: dict[str, Any], parameters: Sequence[Parameter]) -> dict[str, A
             value = min(max(value, scale.low), scale.high)
         out[one.key] = value
     return out
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna from telling of each study that is made."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

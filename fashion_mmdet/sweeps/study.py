@@ -114,8 +114,8 @@ class SharedStudy:
         exists_ok: whether there may be one already.
 
     Raises:
-        FashionError: where the study is there and must not be, or the other way round, or is one
-            of another sweep, or the database cannot be reached.
+        FashionError: where the study is there and must not be, or is one of another sweep, or the
+            database cannot be reached.
     """
 
     def __init__(
