@@ -1,0 +1,229 @@
+"""``fashion predict RUN INPUT...``: what a model finds on photos, as pictures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets_tools.report import counted, say
+from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.files import refuse_overwrite, sha256_of
+from fashion_mmdet.core.operating_point import OperatingPoint
+from fashion_mmdet.inference.inputs import Sources, find_sources
+from fashion_mmdet.inference.ledger import FILE_NAME, Entry, Ledger
+
+_MOST_CLASSES = 8
+
+
+def main(argv: Sequence[str]) -> int:
+    """Predict, write what the flags ask for, and say what came of it."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    _check_arguments(parser, args)
+    out_dir = Path(args.out)
+    sources = find_sources(args.inputs, args.images, out_dir=args.out)
+    _check_inputs(args, sources, out_dir)
+
+    # Imports torch: after all that can be told without.
+    from mmengine.logging import MMLogger
+
+    from fashion_mmdet.inference import job, outputs
+    from fashion_mmdet.inference.predictor import Predictor
+
+    # What mmengine says of loading goes to the logger made last; warnings are let through.
+    MMLogger.get_instance("predict", log_level="WARNING")
+    predictor = Predictor(
+        args.run, config=args.config, point=args.point, score=args.score, tta=args.tta,
+        ensemble=args.ensemble, device=args.device,
+    )  # fmt: skip
+    ids = outputs.read_ids(args.image_ids, predictor.classes) if args.image_ids else None
+    wanted = job.Wanted(args.pictures, args.cutouts)
+    force = args.force or args.resume
+    with Ledger(
+        out_dir / FILE_NAME, _settings(predictor, args), predictor.classes,
+        resume=args.resume, force=args.force,
+    ) as ledger:  # fmt: skip
+        tally = job.run(
+            predictor, sources.all, ledger, out_dir, wanted,
+            every=args.every, batch_size=args.batch_size,
+        )  # fmt: skip
+
+        def entries() -> Iterator[Entry]:
+            return job.entries_of(sources.all, ledger, args.every)
+
+        written = [FILE_NAME, *job.folders(out_dir, wanted)]
+        if args.pictures:
+            written += job.write_videos(sources.all, ledger, out_dir, args.every, predictor.palette)
+        notes = []
+        if args.coco:
+            left_out = outputs.write_results(out_dir, entries(), predictor.classes, ids)
+            notes += [f"results.json: left out {count} {what}" for what, count in left_out.items()]
+            written += [outputs.RESULTS, outputs.IMAGES]
+        if args.csv:
+            outputs.write_instances(out_dir, entries())
+            written.append(outputs.INSTANCES)
+        if args.submission:
+            from fashion_mmdet.inference import submission
+
+            report = submission.write_entries(
+                out_dir, entries(), _submission_ids(args, sources), force=force,
+                size_px=args.submission_size, min_area_px=args.submission_min_area,
+            )  # fmt: skip
+            notes += report.lines()
+            written.append(submission.FILE_NAME)
+    return _say(args, predictor, sources, tally, notes, written)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fashion predict",
+        description="Find garments on photos with a trained model. Without a flag of what to "
+        "write: --pictures --csv.",
+        epilog="Example: fashion predict work_dirs/mask_rcnn_r50 photos/ --out found --pictures "
+        "--submission",
+    )
+    parser.add_argument("run", metavar="RUN", help="a work dir, or a .pth file with its config by")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT",
+        help="photos, folders, patterns in quotes, videos, or a CSV list with a column ImageId",
+    )  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for all that is made")
+    what = parser.add_argument_group("what to write")
+    what.add_argument("--pictures", action="store_true", help="masks, boxes, names: pictures/")
+    what.add_argument("--csv", action="store_true", help="a row for each instance: instances.csv")
+    what.add_argument("--coco", action="store_true", help="COCO results: results.json, images.json")
+    what.add_argument("--cutouts", action="store_true", help="each garment alone, PNG: cutouts/")
+    what.add_argument(
+        "--submission", action="store_true", help="iMaterialist 2019's CSV: submission.csv"
+    )
+    which = parser.add_argument_group("which model and detections")
+    which.add_argument("--config", metavar="FILE", help="where it does not lie beside the weights")
+    which.add_argument("--point", metavar="FILE", help="from fashion tune (default: the run's own)")
+    which.add_argument("--score", type=_share, help="lowest score, instead of the point's (0.5)")
+    which.add_argument("--tta", action="store_true", help="average over flip and scales; slower")
+    which.add_argument(
+        "--ensemble", nargs="+", default=[], metavar="RUN", help="more runs, which vote"
+    )
+    which.add_argument("--device", help="cuda:0, cpu (default: a GPU where there is one)")
+    how = parser.add_argument_group("how")
+    how.add_argument("--images", metavar="DIR", help="where the photos of a list are (beside it)")
+    how.add_argument("--image-ids", metavar="ANN.json", help="COCO file whose ids --coco speaks of")
+    how.add_argument("--sample", metavar="CSV", help="sample_submission.csv: which rows, in order")
+    how.add_argument("--submission-size", type=_count, default=512, metavar="PX", help="(512)")
+    how.add_argument(
+        "--submission-min-area", type=_count, default=20, metavar="PX",
+        help="smaller masks are left out of the submission (20)",
+    )  # fmt: skip
+    how.add_argument(
+        "--every", type=_count, default=1, metavar="N", help="each Nth frame of videos"
+    )
+    how.add_argument("--batch-size", type=_count, default=1, metavar="N", help="photos at once (1)")
+    how.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    how.add_argument("--force", action="store_true", help="begin anew over what is in --out")
+    return parser
+
+
+def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if not any((args.pictures, args.csv, args.coco, args.cutouts, args.submission)):
+        args.pictures = args.csv = True
+    for option, needs in (("sample", "submission"), ("image_ids", "coco")):
+        if getattr(args, option) and not getattr(args, needs):
+            parser.error(f"--{option.replace('_', '-')}: --{needs} expected with it")
+    if args.resume and args.force:
+        parser.error("--resume: expected without --force: go on, or begin anew")
+
+
+def _check_inputs(args: argparse.Namespace, sources: Sources, out_dir: Path) -> None:
+    """Refuse, before the model is loaded, what cannot end well."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise FashionError(f"{out_dir}: a folder expected, found a file. Choose another --out.")
+    videos = [source.path for source in sources.all if source.is_video]
+    if videos and args.submission:
+        raise FashionError(f"{videos[0]}: photos expected for --submission, got a video.")
+    if videos and args.cutouts:
+        raise FashionError(f"{videos[0]}: photos expected for --cutouts, got a video.")
+    if not args.resume:
+        for name in ("instances.csv", "results.json", "images.json", "submission.csv"):
+            refuse_overwrite(out_dir / name, args.force)
+
+
+def _settings(predictor: Any, args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "checkpoint": sha256_of(predictor.checkpoint),
+        "config": predictor.cfg_sha256,
+        "operating point": dataclasses.asdict(predictor.point),
+        "--tta": args.tta,
+        "--ensemble": [os.path.abspath(member) for member in args.ensemble],
+    }
+
+
+def _submission_ids(args: argparse.Namespace, sources: Sources) -> list[str]:
+    from fashion_mmdet.inference.submission import id_of
+
+    if args.sample:
+        from datasets_tools.submission import read_ids
+
+        return list(read_ids(args.sample))
+    listed = sources.ids or []
+    known = set(listed)
+    rest = [i for i in map(id_of, sources.all) if i not in known]
+    return [*listed, *dict.fromkeys(rest)]
+
+
+def _say(
+    args: argparse.Namespace,
+    predictor: Any,
+    sources: Sources,
+    tally: Any,
+    notes: Sequence[str],
+    written: Sequence[str],
+) -> int:
+    for reason, count in sources.counts.items():
+        say(f"passed by: {count} {reason}")
+    for _, message in sources.missing[:5]:
+        say(f"missing: {message}")
+    if len(sources.missing) > 5:
+        say(f"missing: {len(sources.missing)} photos of the list in all")
+    for note, count in tally.notes.items():
+        say(f"note: {counted(count, 'photo')}: {note}")
+    for note in notes:
+        say(note)
+    point = predictor.point_source or (
+        "the default" if predictor.point == OperatingPoint() else "the command line"
+    )
+    say(f"kept: {predictor.point.in_words()} (from {point})")
+    n_photos = tally.n_new + tally.n_known
+    n_found = sum(tally.of_class.values())
+    if n_found:
+        common = tally.of_class.most_common(_MOST_CLASSES)
+        shown = ", ".join(f"{count} {name}" for name, count in common)
+        more = len(tally.of_class) - len(common)
+        say(f"found: {shown}{f', and {more} more classes' if more > 0 else ''}")
+    known = f" ({tally.n_known:,} of them known before)" if tally.n_known else ""
+    failed = len(tally.failed) + len(sources.missing)
+    bad = f", {counted(failed, 'photo')} left out" if failed else ""
+    say(
+        f"{args.out}: {counted(n_found, 'instance')} on {counted(n_photos, 'photo')}{known}{bad}; "
+        f"{', '.join(written)}"
+    )
+    return 0 if n_photos else 1
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1 expected, got {text!r}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}")
+    return int(text)

@@ -1,0 +1,141 @@
+"""Where a trained model lies, and how it is loaded: config from disk, weights whole and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+
+from fashion_mmdet import register
+from fashion_mmdet.core.errors import CheckpointError, ConfigError
+
+
+class Trained(NamedTuple):
+    """A trained model's two files."""
+
+    config: Path
+    checkpoint: Path
+
+
+def find_trained(run: str | Path, config: str | Path | None = None) -> Trained:
+    """Return the files of a run's folder, or of a checkpoint and the config beside it.
+
+    Args:
+        run: a work dir (its best checkpoint is taken, else its last) or a ``.pth`` file.
+        config: the config, where it does not lie in that folder.
+
+    Raises:
+        ConfigError: where there is no config, or more than one.
+        CheckpointError: where there is no checkpoint.
+    """
+    path = Path(run)
+    if path.is_dir():
+        folder, checkpoint = path, _checkpoint_of(path)
+    elif path.is_file():
+        folder, checkpoint = path.parent, path
+    else:
+        raise CheckpointError(
+            f"{run}: the folder of a run or a checkpoint (.pth) expected, found none. Check the "
+            "path, e.g. work_dirs/mask_rcnn_r50."
+        )
+    if config is not None:
+        if not Path(config).is_file():
+            raise ConfigError(f"{config}: a config file (.py) expected, found none.")
+        return Trained(Path(config), checkpoint)
+    configs = sorted(folder.glob("*.py"))
+    if len(configs) != 1:
+        got = ", ".join(p.name for p in configs[:5]) or "none"
+        raise ConfigError(
+            f"{folder}: one config (.py) beside the checkpoint expected, got {got}. Name the one "
+            "that it was trained with: --config FILE."
+        )
+    return Trained(configs[0], checkpoint)
+
+
+def _checkpoint_of(folder: Path) -> Path:
+    best = sorted(folder.glob("best_*.pth"), key=lambda p: p.stat().st_mtime_ns)
+    found = best[-1] if best else register.latest_checkpoint(folder)
+    if found is None:
+        raise CheckpointError(
+            f"{folder}: a checkpoint (.pth) expected, found none. Train first, or give the .pth "
+            "file itself."
+        )
+    return found
+
+
+def read_config(path: Path) -> Config:
+    """Read the config of a trained model from disk.
+
+    Raises:
+        ConfigError: for a file that is no config, or has no model or test data.
+    """
+    try:
+        cfg = Config.fromfile(str(path))
+    except Exception as error:  # a config is a program: it can die of anything
+        raise ConfigError(
+            f"{path}: a readable config expected, got {type(error).__name__}: {error}."
+        ) from error
+    missing = [key for key in ("model", "test_dataloader") if key not in cfg]
+    if missing:
+        raise ConfigError(
+            f"{path}: a whole recipe expected, got one without {', '.join(missing)}. Give the "
+            "config that the model was trained with: --config FILE."
+        )
+    return cfg
+
+
+def metainfo_of(cfg: Config) -> dict[str, Any]:
+    """Return classes and palette of the test set, whose files need not be there."""
+    from mmdet.registry import DATASETS
+
+    dataset = inner_dataset(cfg)
+    kind = DATASETS.get(dataset.type) if isinstance(dataset.type, str) else dataset.type
+    if kind is None:
+        raise ConfigError(f"{cfg.filename}: a known dataset expected, got {dataset.type!r}.")
+    info = kind._load_metainfo(dict(dataset.get("metainfo", {})))
+    if not info.get("classes"):
+        raise ConfigError(
+            f"{cfg.filename}: metainfo.classes of the test set expected, got none. Set them."
+        )
+    return dict(info)
+
+
+def inner_dataset(cfg: Config) -> Any:
+    """Return the config of the test set, without the wrappers around it."""
+    dataset = cfg.test_dataloader.dataset
+    while "pipeline" not in dataset and ("dataset" in dataset or "datasets" in dataset):
+        dataset = dataset["dataset"] if "dataset" in dataset else dataset["datasets"][0]
+    return dataset
+
+
+def load_model(
+    cfg: Config, checkpoint: str | Path, classes: Sequence[str], device: str
+) -> torch.nn.Module:
+    """Build the model of ``cfg`` and fill all of it from ``checkpoint``.
+
+    Raises:
+        CheckpointError: for a file that cannot be read, leaves a part of the model random, or was
+            trained on other classes.
+        ConfigError: for heads of another number of classes.
+    """
+    from mmdet.registry import MODELS
+    from mmengine.model import BaseTTAModel
+    from mmengine.runner import load_checkpoint
+
+    model = MODELS.build(cfg.model)
+    bare = model.module if isinstance(model, BaseTTAModel) else model
+    register.require_heads(bare, classes, "test")
+    source = str(checkpoint)
+    loaded = load_checkpoint(bare, source, map_location="cpu")
+    theirs = register.trained_classes(loaded) or tuple(classes)
+    register.require_same_classes(theirs, tuple(classes), source)
+    register.require_whole(bare, loaded.get("state_dict", loaded), source)
+    return model.to(device).eval()
+
+
+def best_device() -> str:
+    """Return ``"cuda:0"`` where there is a GPU, else ``"cpu"``."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
