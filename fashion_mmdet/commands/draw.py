@@ -12,6 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.fileio import get
 
 from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.inference.models import best_device, load_model
 
 
 def draw_test_images(
@@ -31,7 +32,7 @@ def draw_test_images(
 
     init_default_scope(cfg.get("default_scope", "mmdet"))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    model = _load(cfg, checkpoint, dataset.metainfo["classes"])
+    model = load_model(cfg, checkpoint, dataset.metainfo["classes"], best_device())
     if not len(dataset):
         raise FashionError(f"{cfg.test_dataloader.dataset.ann_file}: images expected, got none.")
     visualizer = VISUALIZERS.build({**cfg.visualizer, "vis_backends": None, "name": "show"})
@@ -50,18 +51,3 @@ def draw_test_images(
         )
         names.append(name)
     return names
-
-
-def _load(cfg: Config, path: str, classes: tuple[str, ...]) -> torch.nn.Module:
-    """Build the model and fill all of it from ``path``, trained on ``classes``."""
-    from mmdet.registry import MODELS
-    from mmengine.runner import load_checkpoint
-
-    from fashion_mmdet import register
-
-    model = MODELS.build(cfg.model)
-    register.require_heads(model, classes, "test")
-    checkpoint = load_checkpoint(model, path, map_location="cpu")
-    register.require_same_classes(register.trained_classes(checkpoint) or classes, classes, path)
-    register.require_whole(model, checkpoint.get("state_dict", checkpoint), path)
-    return model.to("cuda:0" if torch.cuda.is_available() else "cpu").eval()

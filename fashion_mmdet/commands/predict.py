@@ -14,7 +14,7 @@ from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.files import refuse_overwrite, sha256_of
 from fashion_mmdet.core.operating_point import OperatingPoint
 from fashion_mmdet.inference.inputs import Sources, find_sources
-from fashion_mmdet.inference.ledger import FILE_NAME, Entry, Ledger
+from fashion_mmdet.inference.ledger import FILE_NAME, Entry, Ledger, names_in
 
 _MOST_CLASSES = 8
 
@@ -43,10 +43,12 @@ def main(argv: Sequence[str]) -> int:
     ids = outputs.read_ids(args.image_ids, predictor.classes) if args.image_ids else None
     wanted = job.Wanted(args.pictures, args.cutouts)
     force = args.force or args.resume
+    stale = names_in(out_dir / FILE_NAME) if args.force else []
     with Ledger(
         out_dir / FILE_NAME, _settings(predictor, args), predictor.classes,
         resume=args.resume, force=args.force,
     ) as ledger:  # fmt: skip
+        outputs.remove_outputs(out_dir, stale)
         tally = job.run(
             predictor, sources.all, ledger, out_dir, wanted,
             every=args.every, batch_size=args.batch_size,

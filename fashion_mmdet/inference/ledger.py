@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +52,16 @@ class Entry:
     notes: tuple[str, ...] = ()
     prediction: Prediction | None = None
     error: str | None = None
+
+
+def names_in(path: Path) -> list[str]:
+    """Return what the outputs of a ledger's photos are called, as far as it can be read."""
+    names = []
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        for line in stream:
+            with contextlib.suppress(ValueError, LookupError, TypeError):
+                names.append(str(json.loads(line)["name"]))
+    return names
 
 
 class Ledger:
@@ -141,13 +151,6 @@ class Ledger:
         line = self._stream.readline()
         self._stream.seek(0, os.SEEK_END)
         return self._unpacked(json.loads(line))
-
-    def names(self) -> Iterator[str]:
-        """Yield what the outputs of each known photo are called."""
-        for source in list(self._at):
-            entry = self.get(source)
-            if entry is not None:
-                yield entry.name
 
     def _lock(self) -> None:
         if fcntl is None:

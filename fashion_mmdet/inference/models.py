@@ -129,7 +129,7 @@ def load_model(
     bare = model.module if isinstance(model, BaseTTAModel) else model
     register.require_heads(bare, classes, "test")
     source = str(checkpoint)
-    loaded = load_checkpoint(bare, source, map_location="cpu")
+    loaded = load_checkpoint(bare, source, map_location="cpu", logger="silent")
     theirs = register.trained_classes(loaded) or tuple(classes)
     register.require_same_classes(theirs, tuple(classes), source)
     register.require_whole(bare, loaded.get("state_dict", loaded), source)
@@ -139,3 +139,22 @@ def load_model(
 def best_device() -> str:
     """Return ``"cuda:0"`` where there is a GPU, else ``"cpu"``."""
     return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def checked_device(device: str | None) -> str:
+    """Return ``device``, or the best one there is for None.
+
+    Raises:
+        ConfigError: for a device that this machine does not have.
+    """
+    if device is None:
+        return best_device()
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        said = (str(error).splitlines() or [""])[0][:100]
+        raise ConfigError(
+            f"--device: a device of this machine expected, got {device!r} ({said}). Take cpu, or "
+            "see `fashion env`."
+        ) from None
+    return device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -82,9 +83,9 @@ def write_cutouts_of(
 def remove_outputs(out_dir: Path, names: Iterable[str]) -> None:
     """Remove pictures and cut-outs of an earlier run, by the names in its ledger, no others."""
     for name in names:
-        for suffix in (".jpg", ".webm"):
-            inside(out_dir / PICTURES, f"{name}{suffix}", "--out").unlink(missing_ok=True)
-        remove_cutouts(cutouts_path(out_dir, name))
+        with contextlib.suppress(FashionError):  # a name that no photo of ours has
+            picture_path(out_dir, name).unlink(missing_ok=True)
+            remove_cutouts(cutouts_path(out_dir, name))
 
 
 def remove_cutouts(folder: Path) -> None:

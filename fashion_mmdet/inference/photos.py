@@ -29,6 +29,8 @@ FORMAT_OF = {
 }  # fmt: skip
 #: The formats that are opened; MPO is the JPEG of a camera that adds a preview.
 _FORMATS = (*dict.fromkeys(FORMAT_OF.values()), "MPO")
+#: Of the largest file that is read; a photo of the most pixels is smaller in any format.
+_MOST_BYTES = 2**30
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1", b"avif")
 #: Pillow modes that hold 8 bits a channel, or fewer.
 _PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "La", "CMYK", "YCbCr")
@@ -57,12 +59,11 @@ def read_photo(path: str | os.PathLike[str]) -> LoadedPhoto:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, for ever
             raise FashionError(f"{path}: a photo expected, got a folder, a pipe or a device.")
         with open(path, "rb") as stream:
-            header = stream.read(32)
-            if not header:
-                raise FashionError(f"{path}: a photo expected, got an empty file. Fetch it again.")
-            stream.seek(0)
-            notes, by_pillow = _look_at(path, stream, header)
-            stream.seek(0)
+            n_bytes = os.fstat(stream.fileno()).st_size
+            if n_bytes > _MOST_BYTES:
+                raise FashionError(
+                    f"{path}: a photo of at most {_MOST_BYTES:,} bytes expected, got {n_bytes:,}."
+                )
             content = stream.read()
     except FileNotFoundError:
         raise FashionError(f"{path}: a photo expected, found no file.") from None
@@ -70,16 +71,18 @@ def read_photo(path: str | os.PathLike[str]) -> LoadedPhoto:
         raise FashionError(
             f"{path}: a photo that can be read expected, got '{error.strerror or error}'."
         ) from None
+    if not content:
+        raise FashionError(f"{path}: a photo expected, got an empty file. Fetch it again.")
+    notes, by_pillow = _look_at(path, content)
     image_bgr = None if by_pillow else _by_opencv(content)
     if image_bgr is None:
         image_bgr = _by_pillow(path, content)
     return LoadedPhoto(np.ascontiguousarray(image_bgr), notes)
 
 
-def _look_at(
-    path: str | os.PathLike[str], stream: io.BufferedIOBase, header: bytes
-) -> tuple[tuple[str, ...], bool]:
+def _look_at(path: str | os.PathLike[str], content: bytes) -> tuple[tuple[str, ...], bool]:
     """Read the header alone; return the notes, and whether Pillow must decode the photo."""
+    header = content[:32]
     if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
         raise FashionError(
             f"{path}: a JPEG, PNG, WebP, BMP, TIFF or GIF expected, got HEIC or AVIF, which is not "
@@ -88,12 +91,14 @@ def _look_at(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large photos: see below
-            with Image.open(stream, formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 width_px, height_px = image.size
                 kind, mode = image.format or "", image.mode
                 has_alpha = "A" in mode or "a" in mode or "transparency" in image.info
                 n_frames = 1 if kind == "MPO" else getattr(image, "n_frames", 1)
-                orientation = exif_orientation(image)
+                # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+                has_exif = kind != "PNG" or b"eXIf" in content
+                orientation = exif_orientation(image) if has_exif else 1
     except Image.DecompressionBombError:
         raise _too_large(path) from None
     # Pillow's readers raise many types on a damaged header (struct.error, SyntaxError, ...).

@@ -23,7 +23,14 @@ from fashion_mmdet.core.operating_point import FILE_NAME, OperatingPoint, read_o
 from fashion_mmdet.core.prediction import Prediction
 from fashion_mmdet.core.rle import encode_mask
 
-from .models import best_device, find_trained, inner_dataset, load_model, metainfo_of, read_config
+from .models import (
+    checked_device,
+    find_trained,
+    inner_dataset,
+    load_model,
+    metainfo_of,
+    read_config,
+)
 from .photos import read_photo
 
 Image = np.ndarray | str | os.PathLike[str]
@@ -87,16 +94,8 @@ class Predictor:
         if tta or ensemble:
             register.with_tta(self.cfg, tta, [os.fspath(member) for member in ensemble])
         self._pipeline = Compose(_from_arrays(inner_dataset(self.cfg).pipeline))
-        self.device = device or best_device()
-        try:
-            self._model = load_model(self.cfg, self.checkpoint, self.classes, self.device)
-        except RuntimeError as error:  # a device that is not there
-            if "device" not in str(error).lower() and "cuda" not in str(error).lower():
-                raise
-            raise ConfigError(
-                f"--device: a device of this machine expected, got {self.device!r} "
-                f"({str(error).splitlines()[0][:80]}). Take cpu, or see `fashion env`."
-            ) from None
+        self.device = checked_device(device)
+        self._model = load_model(self.cfg, self.checkpoint, self.classes, self.device)
 
     def _settle_point(
         self, point: OperatingPoint | str | os.PathLike[str] | None

@@ -1,0 +1,96 @@
+"""What the inputs of ``fashion predict`` name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.inference.inputs import find_sources
+
+
+def photo(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 3)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.jpg", "a.png", "in/a.jpg", "in/รูป ถ่าย.JPG"):
+        photo(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "notes.txt").write_text("x")
+    (tmp_path / "photos" / "._b.jpg").write_text("x")
+    return tmp_path / "photos"
+
+
+def test_folder_gives_its_photos_to_the_bottom_and_counts_the_rest(folder: Path) -> None:
+    found = find_sources([str(folder)])
+    assert [s.name for s in found.all] == ["a", "b", "in/a", "in/รูป ถ่าย"]
+    assert found.counts == {"hidden files": 1, "files that are no photos by their suffix": 1}
+    assert found.ids is None
+
+
+def test_photos_of_one_stem_get_names_apart_whatever_the_case(folder: Path) -> None:
+    photo(folder / "A.jpg")
+    names = [s.name for s in find_sources([str(folder)]).all]
+    assert names[:3] == ["A", "a.png", "b"]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+def test_photo_named_twice_is_taken_once(folder: Path) -> None:
+    os.symlink(folder / "b.jpg", folder / "link.jpg")
+    found = find_sources([str(folder / "b.jpg"), str(folder)])
+    assert [s.file_name for s in found.all].count("b.jpg") == 1
+    assert found.counts["named twice"] == 2
+
+
+def test_folder_of_the_outputs_is_left_out(folder: Path) -> None:
+    photo(folder / "out" / "pictures" / "b.jpg")
+    assert len(find_sources([str(folder)], out_dir=str(folder / "out")).all) == 4
+    pattern = str(folder / "**" / "*.jpg")
+    assert len(find_sources([pattern], out_dir=str(folder / "out")).all) == 2
+
+
+def test_pattern_names_photos_from_its_fixed_part(folder: Path) -> None:
+    assert [s.name for s in find_sources([str(folder / "i*" / "*.jpg")]).all] == ["in/a"]
+
+
+def test_pattern_in_the_name_of_a_file_is_the_file(folder: Path) -> None:
+    photo(folder / "[1].jpg")
+    assert [s.name for s in find_sources([str(folder / "[1].jpg")]).all] == ["[1]"]
+
+
+@pytest.mark.parametrize("given", ["gone.jpg", "gone*.jpg", "notes-only"])
+def test_input_that_is_not_there_is_told(folder: Path, given: str) -> None:
+    (folder / "notes-only").mkdir()
+    with pytest.raises(FashionError, match="expected, found none"):
+        find_sources([str(folder / given)])
+
+
+def test_list_gives_ids_in_its_order_and_tells_what_is_missing(folder: Path) -> None:
+    table = folder / "sample.csv"
+    table.write_text(
+        "ImageId,EncodedPixels,ClassId\nb.jpg,1 1,0\nb.jpg,2 1,0\nx.jpg,1 1,0\na,1 1,0\n"
+    )
+    found = find_sources([str(table)])
+    assert found.ids == ["b.jpg", "x.jpg", "a"]
+    assert [(s.file_name, s.image_id) for s in found.all] == [("b.jpg", "b.jpg"), ("a.png", "a")]
+    [(name, message)] = found.missing
+    assert name == "x.jpg" and "sample.csv:4: a photo 'x'" in message
+
+
+@pytest.mark.parametrize("name", ["../b.jpg", "/etc/passwd", "C:\\x.jpg"])
+def test_list_that_leaves_its_folder_is_refused(folder: Path, name: str) -> None:
+    (folder / "in" / "list.csv").write_text(f"ImageId\n{name}\n")
+    with pytest.raises(FashionError, match="a file name inside"):
+        find_sources([str(folder / "in" / "list.csv")])
+
+
+def test_list_without_a_column_of_photos_is_refused(folder: Path) -> None:
+    (folder / "list.csv").write_text("name,score\nb.jpg,1\n")
+    with pytest.raises(FashionError, match="a column ImageId or image or"):
+        find_sources([str(folder / "list.csv")])
