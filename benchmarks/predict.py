@@ -230,10 +230,8 @@ def report(
         way: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
         for way, rounds in told.items()
     }
-    print(
-        "| | instances a photo | s a photo | of it the network | the rest | peak, MiB | grown by, MiB |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    columns = ("", "instances a photo", "s a photo", "of it the network", "the rest", "peak, MiB")
+    print(f"| {' | '.join(columns)} | grown by, MiB |\n|---|{'---:|' * len(columns)}")
     for way, of in middle.items():
         whole, network = of["seconds"] / n_photos, of["network"] / n_photos
         print(

@@ -77,7 +77,7 @@ def write_cutouts_of(
 
     folder = cutouts_path(out_dir, name)
     remove_cutouts(folder)
-    write_cutouts(folder, image_bgr[..., ::-1], prediction)
+    write_cutouts(folder.parent, folder.name, image_bgr[..., ::-1], prediction)
 
 
 def remove_outputs(out_dir: Path, names: Iterable[str]) -> None:

@@ -80,6 +80,8 @@ class Predictor:
         trained = find_trained(Path(run), None if config is None else Path(config))
         self.checkpoint = trained.checkpoint
         self.cfg = read_config(trained.config)
+        #: Of the config's text, by which a resumed work is told from another.
+        self.cfg_sha256 = hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
         init_default_scope(self.cfg.get("default_scope", "mmdet"))
         metainfo = metainfo_of(self.cfg)
         self.classes: tuple[str, ...] = tuple(metainfo["classes"])
@@ -89,8 +91,6 @@ class Predictor:
         if score is not None:
             self.point = dataclasses.replace(self.point, score=score, score_of={})
         _take_point(self.cfg.model, self.point)
-        #: Of the config's text, by which a resumed work is told from another.
-        self.cfg_sha256 = hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
         if tta or ensemble:
             register.with_tta(self.cfg, tta, [os.fspath(member) for member in ensemble])
         self._pipeline = Compose(_from_arrays(inner_dataset(self.cfg).pipeline))
