@@ -98,6 +98,16 @@ TOOLS: dict[str, tuple[str, str, str]] = {
         "write a COCO file as train.csv and label_descriptions.json",
         "all.json --out train.csv",
     ),
+    "submission": (
+        "datasets_tools.submission",
+        "write COCO results as the CSV that iMaterialist 2019 takes as an entry",
+        "results.json images.json --sample sample_submission.csv --out submission.csv",
+    ),
+    "check-submission": (
+        "datasets_tools.check_submission",
+        "find what is wrong with an entry to iMaterialist 2019 before it is handed in",
+        "submission.csv --sample sample_submission.csv",
+    ),
     "shoe-types": (
         "datasets_tools.shoe_types",
         "turn 'shoe' masks into canvasshoes, high-heels, sandals by a list",

@@ -57,7 +57,7 @@ def kaggle_to_coco(text: str, height_px: int, width_px: int, where: str) -> dict
             without a length, or has runs that are empty, overlap or leave the mask.
 
     >>> kaggle_to_coco("1 2 5 1", 2, 3, "example")
-    {'size': [2, 3], 'counts': '02211'}
+    {'size': [2, 3], 'counts': '022OO'}
     """
     return kaggle_to_instance(text, height_px, width_px, where)[0]
 
@@ -179,6 +179,33 @@ def measure(rle: dict[str, Any]) -> tuple[int, list[float]]:
     That code is known to be sound, so pycocotools may measure it, in C.
     """
     return int(coco_mask.area(rle)), coco_mask.toBbox(rle).tolist()
+
+
+def runs(rle: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the runs of a COCO code: 0-based starts and ends (exclusive) down the columns, int64.
+
+    They rise, none is empty and no two touch; an empty mask has none.
+
+    >>> [edges.tolist() for edges in runs({"size": [2, 3], "counts": "022OO"})]
+    [[0, 4], [2, 5]]
+    """
+    return _runs(_counts(rle, "mask"))
+
+
+def from_runs(
+    starts: np.ndarray, ends: np.ndarray, height_px: int, width_px: int
+) -> dict[str, Any]:
+    """Return the compressed code of runs as of :func:`runs`, which here may touch or be empty.
+
+    Args:
+        starts: 0-based, down the columns, int64.
+        ends: likewise, exclusive; each run ends no later than the next one starts.
+        height_px: height of the mask.
+        width_px: width of the mask.
+    """
+    _check_size(height_px, width_px, "from_runs")
+    counts = _alternate(starts, ends, height_px * width_px)
+    return _from_counts(_canonical(counts), height_px, width_px)
 
 
 def _measure(counts: np.ndarray, height_px: int) -> tuple[int, list[float]]:
