@@ -20,14 +20,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{f"fashion_mmdet.{room}": {"fashion_mmdet.core"} for room in ROOMS},
     "fashion_mmdet.reports": {"fashion_mmdet.core", "datasets_tools"},
     "fashion_mmdet.sweeps": {"fashion_mmdet.core", "fashion_mmdet.reports", "datasets_tools"},
+    "fashion_mmdet.tuning": {"fashion_mmdet.core", "fashion_mmdet.reports", "datasets_tools"},
     "fashion_mmdet.register": {f"fashion_mmdet.{room}" for room in ROOMS},
+    "fashion_mmdet.inference": {
+        "datasets_tools",
+        "fashion_mmdet.core",
+        "fashion_mmdet.register",
+        "fashion_mmdet.visualization",
+    },
     "fashion_mmdet.commands": {
         "datasets_tools",
+        "fashion_mmdet.inference",
         "fashion_mmdet.core",
         "fashion_mmdet.compat",
         "fashion_mmdet.register",
         "fashion_mmdet.reports",
         "fashion_mmdet.sweeps",
+        "fashion_mmdet.tuning",
     },
     "fashion_mmdet.__main__": {"fashion_mmdet.commands"},
 }
@@ -85,6 +94,7 @@ def violations(path: Path, repo: Path = REPO) -> list[str]:
                 "datasets_tools": TOOLS_NEED,
                 "fashion_mmdet.reports": TOOLS_NEED,
                 "fashion_mmdet.sweeps": SWEEPS_NEED,
+                "fashion_mmdet.tuning": TOOLS_NEED,
             }.get(room)
             if limit is not None and top not in limit | sys.stdlib_module_names:
                 out.append(f"{module} imports {name}")
@@ -116,6 +126,9 @@ def test_import_rule_of_each_file_holds(path: Path) -> None:
         ("fashion_mmdet/reports/a.py", "import fashion_mmdet.sweeps.record"),
         ("fashion_mmdet/reports/a.py", "import optuna"),
         ("fashion_mmdet/sweeps/a.py", "import torch"),
+        ("fashion_mmdet/tuning/a.py", "import torch"),
+        ("fashion_mmdet/tuning/a.py", "import fashion_mmdet.sweeps.record"),
+        ("fashion_mmdet/reports/a.py", "import fashion_mmdet.tuning"),
         ("fashion_mmdet/sweeps/a.py", "from mmengine.config import Config"),
         ("fashion_mmdet/sweeps/a.py", "from fashion_mmdet.commands import configs"),
         ("fashion_mmdet/hooks/a.py", "from fashion_mmdet.sweeps.record import x"),
@@ -142,8 +155,10 @@ def test_every_room_is_under_the_rule() -> None:
         "fashion_mmdet",
         "fashion_mmdet.compat",
         "fashion_mmdet.commands",
+        "fashion_mmdet.inference",
         "fashion_mmdet.reports",
         "fashion_mmdet.sweeps",
+        "fashion_mmdet.tuning",
         "datasets_tools",
     ],
 )
@@ -152,7 +167,7 @@ def test_plain_import_pulls_in_no_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("room", ["datasets_tools", "fashion_mmdet/sweeps"])
+@pytest.mark.parametrize("room", ["datasets_tools", "fashion_mmdet/sweeps", "fashion_mmdet/tuning"])
 def test_every_module_of_a_plain_room_pulls_in_no_torch(room: str) -> None:
     found = (REPO / room).rglob("*.py")
     modules = [".".join(p.relative_to(REPO).with_suffix("").parts) for p in found]

@@ -26,7 +26,7 @@ import numpy as np
 from .errors import AnnotationError, FashionError
 from .files import atomic_open
 from .matching import AREAS, IOU_THRESHOLDS, MAX_DETECTIONS, Matches
-from .shapes import ARRAY_NAMES, Shapes, pack, require_within, unpack
+from .shapes import ARRAY_NAMES, GRID_NAMES, Shapes, pack, require_within, unpack
 
 _VERSION = 2
 #: All that the readers of zip, of numpy's arrays and of JSON throw at a damaged file.
@@ -35,7 +35,8 @@ _UNREADABLE = (
     MemoryError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error, zlib.error,
     zipfile.BadZipFile,
 )  # fmt: skip
-#: Most bytes that a file may unpack to: a hundred times the evidence of 10,000 photos.
+#: Most bytes that a file may unpack to: many times the evidence of 10,000 photos, and more than
+#: twice that with grids.
 _MOST_BYTES = 2 << 30
 #: ... and for each of its own; zlib itself reaches 1032, with nothing but zeros.
 _MOST_RATIO = 1000
@@ -62,6 +63,8 @@ class Evidence:
         truth: the instances, crowds among them.
         found: the detections, all that were scored; the score is the mask's where there are masks.
         matches: what was overlapped (``"bbox"``, ``"segm"``) -> how it fared.
+        mask_threshold: the probability from which on a pixel is of a detection's mask; None where
+            that is not known.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +78,7 @@ class Evidence:
     truth: Shapes
     found: Shapes
     matches: Mapping[str, Matches]
+    mask_threshold: float | None = None
 
 
 def write_evidence(path: str | os.PathLike[str], evidence: Evidence) -> None:
@@ -88,6 +92,8 @@ def write_evidence(path: str | os.PathLike[str], evidence: Evidence) -> None:
         "file_names": {str(key): name for key, name in evidence.file_names.items()},
         "matches": list(evidence.matches),
     }
+    if evidence.mask_threshold is not None:
+        head["mask_threshold"] = evidence.mask_threshold
     text = json.dumps(head, ensure_ascii=False).encode("utf-8", "backslashreplace")
     arrays: dict[str, Any] = {"head": np.frombuffer(text, dtype=np.uint8)}
     parts = {"truth": pack(evidence.truth), "found": pack(evidence.found)}
@@ -115,6 +121,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
                 f"{head.get('version')!r}. Evaluate again with `fashion test`."
             )
         _check_kinds(path, head["matches"])
+        _check_mask_threshold(path, head.get("mask_threshold"))
         images, n_labels = parts["images"], len(head["classes"])
         _check_images(path, images)
         shapes = {
@@ -145,6 +152,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
             truth=shapes["truth"],
             found=shapes["found"],
             matches=matches,
+            mask_threshold=head.get("mask_threshold"),
         )
     except FileNotFoundError:
         raise FashionError(
@@ -214,6 +222,16 @@ def _check_kinds(path: str | os.PathLike[str], kinds: Any) -> None:
         )
 
 
+def _check_mask_threshold(path: str | os.PathLike[str], threshold: Any) -> None:
+    if threshold is None:
+        return
+    if not isinstance(threshold, float) or not 0 < threshold <= 1:
+        raise AnnotationError(
+            f"{path}: a mask_threshold over 0 and at most 1 expected, got {threshold!r:.40}. "
+            "Evaluate again with `fashion test`."
+        )
+
+
 def _check_images(path: str | os.PathLike[str], images: Mapping[str, np.ndarray]) -> None:
     ids, size_hw = images["image_ids"], images["size_hw"]
     predicted = images["predicted"]
@@ -235,7 +253,8 @@ def _check_images(path: str | os.PathLike[str], images: Mapping[str, np.ndarray]
 _IMAGE_ARRAYS = {"image_ids", "size_hw", "predicted"}
 #: Part -> names of its arrays; the head is an array without a name.
 _MEMBERS: dict[str, set[str]] = {
-    "head": {""}, "images": _IMAGE_ARRAYS, "truth": set(ARRAY_NAMES), "found": set(ARRAY_NAMES),
+    "head": {""}, "images": _IMAGE_ARRAYS, "truth": set(ARRAY_NAMES),
+    "found": {*ARRAY_NAMES, *GRID_NAMES},
     **{kind: {field.name for field in fields(Matches)} for kind in _OVERLAP_KINDS},
 }  # fmt: skip
 

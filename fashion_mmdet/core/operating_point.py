@@ -70,42 +70,75 @@ class OperatingPoint:
                 which no overlap and no area is asked.
             size_hw: of the photo, px.
         """
+        labels, scores = np.asarray(labels, dtype=np.int64), np.asarray(scores, dtype=np.float64)
         least_K = np.array([self.score_of.get(name, self.score) for name in classes])
-        order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+        order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= least_K[labels[order]]]
         if rles is not None and order.size:
-            order = order[self._apart(labels[order], [dict(rles[n]) for n in order.tolist()])]
+            if self.needs_overlaps:
+                codes = [dict(rles[n]) for n in order.tolist()]
+                iou_NN = coco_mask.iou(codes, codes, [0] * len(codes))
+                order = order[suppressed(self.too_close(labels[order], iou_NN))]
             if self.min_area > 0:
                 area_px = coco_mask.area([dict(rles[n]) for n in order.tolist()])
                 scale = AREA_SIDE_PX**2 / (size_hw[0] * size_hw[1])
                 order = order[np.asarray(area_px) * scale >= self.min_area]
         return order[: self.max_count]
 
-    def _apart(self, labels: np.ndarray, rles: list[dict[str, Any]]) -> np.ndarray:
-        """Return (N,) bool: overlaps no better one of those kept by more than is allowed."""
-        keep = np.ones(len(rles), dtype=bool)
-        if self.nms_iou is None and self.nms_iou_any is None:
-            return keep
-        iou_NN = coco_mask.iou(rles, rles, [0] * len(rles))
+    @property
+    def needs_overlaps(self) -> bool:
+        """Whether a rule looks at how masks overlap."""
+        return self.nms_iou is not None or self.nms_iou_any is not None
+
+    def too_close(self, labels: np.ndarray, iou_NN: np.ndarray) -> np.ndarray:
+        """Return (N, N) bool: whether two detections overlap by more than is allowed.
+
+        Args:
+            labels: (N,).
+            iou_NN: their overlaps.
+        """
         most_NN = np.full(iou_NN.shape, 2.0 if self.nms_iou_any is None else self.nms_iou_any)
         if self.nms_iou is not None:
             same_NN = labels[:, None] == labels[None, :]
             most_NN[same_NN] = np.minimum(most_NN[same_NN], self.nms_iou)
-        return suppressed(iou_NN > most_NN)
+        return iou_NN > most_NN
+
+    def in_words(self) -> str:
+        """Return the rules that do something, as a line of text.
+
+        >>> OperatingPoint(0.4, {"shoe": 0.3, "bag, wallet": 0.6}, nms_iou=0.5).in_words()
+        'score 0.4 (shoe 0.3; bag, wallet 0.6), nms_iou 0.5'
+        """
+        own = "; ".join(f"{name} {score:g}" for name, score in self.score_of.items())
+        words = [f"score {self.score:g}" + (f" ({own})" if own else "")]
+        plain = OperatingPoint()
+        for name in ("nms_iou", "nms_iou_any", "min_area", "max_count", "mask_threshold"):
+            value = getattr(self, name)
+            if value != getattr(plain, name):
+                words.append(f"{name} {value:g}")
+        return ", ".join(words)
 
 
 def suppressed(too_close_NN: np.ndarray) -> np.ndarray:
     """Return (N,) bool: whether each, served in order, is too close to none kept before it."""
-    keep = np.ones(len(too_close_NN), dtype=bool)
-    for n in range(1, len(keep)):
-        keep[n] = not (too_close_NN[n, :n] & keep[:n]).any()
+    before_NN = np.tril(too_close_NN, -1)
+    keep = np.ones(len(before_NN), dtype=bool)
+    for n in np.flatnonzero(before_NN.any(axis=1)).tolist():
+        keep[n] = not (before_NN[n] & keep).any()
     return keep
 
 
 def write_operating_point(
     path: str | os.PathLike[str], point: OperatingPoint, about: Mapping[str, Any]
 ) -> None:
-    """Write ``point``, atomically; ``about`` says on what it was chosen and what it brought."""
+    """Write ``point``, atomically.
+
+    Args:
+        path: the file.
+        point: what to write.
+        about: on what it was chosen and what it brought; ``classes``, the names of the model's
+            classes, lets it be refused for a model with others.
+    """
     write_json(
         path, {"version": _VERSION, "point": dataclasses.asdict(point), "about": dict(about)}, 1
     )
@@ -118,7 +151,9 @@ def read_operating_point(
 
     Raises:
         FashionError: for a file that is missing or no JSON.
-        ConfigError: for one that is no operating point, or is one for other ``classes``.
+        ConfigError: for one that is no operating point, or is one for other ``classes``: as far as
+            the file tells, by name and in any order, for a point goes by names. That it fits
+            another model of the same classes nobody can tell.
     """
     told = read_json(path)
     if not isinstance(told, dict) or told.get("version") != _VERSION:
@@ -132,6 +167,13 @@ def read_operating_point(
         raise ConfigError(
             f"{path}: 'point' and 'about' as objects expected, got others. Make it with "
             "`fashion tune`."
+        )
+    tuned_for = about.get("classes")
+    if isinstance(tuned_for, list) and set(map(str, tuned_for)) != set(classes):
+        apart = sorted(set(map(str, tuned_for)) ^ set(classes))
+        raise ConfigError(
+            f"{path}: a point tuned for the model's {len(classes)} classes expected, got one for "
+            f"{len(tuned_for)} that differ ({', '.join(apart)[:80]}). Make one with `fashion tune`."
         )
     return checked_point(given, classes, str(path)), about
 

@@ -25,6 +25,9 @@ class Shapes:
         is_crowd: (N,) bool.
         counts: the compressed run-length code of each mask, of its image's size; None where there
             are no masks.
+        grids_NHW: (N, H, W) uint8, the probabilities over the box that each mask was made of, in
+            255ths (:mod:`.paste`): what another mask threshold needs. None where none were kept.
+        grid_box_xyxy: (N, 4) float32, px, the boxes that the grids are stretched into; likewise.
     """
 
     image: np.ndarray
@@ -34,6 +37,8 @@ class Shapes:
     area_px: np.ndarray
     is_crowd: np.ndarray
     counts: tuple[str, ...] | None
+    grids_NHW: np.ndarray | None = None
+    grid_box_xyxy: np.ndarray | None = None
 
     def __len__(self) -> int:
         return int(self.image.size)
@@ -51,7 +56,8 @@ def to_shapes(
 
     Args:
         entries: with ``image_id``, ``bbox`` (xywh, px), ``area`` and perhaps ``score``, ``iscrowd``
-            and ``segmentation`` (a compressed code).
+            and ``segmentation`` (a compressed code); all or none with ``grid`` (H, W) uint8 and
+            ``grid_box_xyxy`` (4,) float32.
         position: image id -> position.
         label_key: where the label is.
     """
@@ -59,6 +65,7 @@ def to_shapes(
     # The codes take a third of the room, sorted by image: neighbours are alike.
     given.sort(key=lambda e: position[e["image_id"]])
     masks = [e.get("segmentation") for e in given]
+    has_grids = bool(given) and all("grid" in e for e in given)
     return Shapes(
         image=np.array([position[e["image_id"]] for e in given], dtype=np.int32),
         label=np.array([e[label_key] for e in given], dtype=np.int16),
@@ -67,6 +74,10 @@ def to_shapes(
         area_px=np.array([e["area"] for e in given], dtype=np.float64),
         is_crowd=np.array([bool(e.get("iscrowd", 0)) for e in given], dtype=bool),
         counts=None if None in masks else tuple(_text(m["counts"]) for m in masks if m),
+        grids_NHW=np.stack([e["grid"] for e in given]) if has_grids else None,
+        grid_box_xyxy=(
+            np.array([e["grid_box_xyxy"] for e in given], dtype=np.float32) if has_grids else None
+        ),
     )
 
 
@@ -77,6 +88,9 @@ def pack(shapes: Shapes) -> dict[str, np.ndarray]:
         codes = [code.encode("ascii") for code in shapes.counts]
         arrays["codes"] = np.frombuffer(b"".join(codes), dtype=np.uint8)
         arrays["code_lengths"] = np.array([len(code) for code in codes], dtype=np.int64)
+        # Where the masks are left out, to save room, their grids are no use.
+        if shapes.grids_NHW is not None and shapes.grid_box_xyxy is not None:
+            arrays["grids"], arrays["grid_box_xyxy"] = shapes.grids_NHW, shapes.grid_box_xyxy
     return arrays
 
 
@@ -122,7 +136,15 @@ def unpack(
             to_rle({"size": [h, w], "counts": code}, h, w, f"{where}/codes[{i}]")["counts"]
             for i, (code, (h, w)) in given
         )
-    return Shapes(**{name: arrays[name] for name in _ARRAYS}, counts=counts)
+    has_grids = any(name in arrays for name in GRID_NAMES)
+    if has_grids:
+        _check_grids(arrays, n, where)
+    return Shapes(
+        **{name: arrays[name] for name in _ARRAYS},
+        counts=counts,
+        grids_NHW=arrays["grids"] if has_grids else None,
+        grid_box_xyxy=arrays["grid_box_xyxy"] if has_grids else None,
+    )
 
 
 def require_within(array: np.ndarray, least: float, most: float, where: str) -> None:
@@ -138,6 +160,29 @@ def require_within(array: np.ndarray, least: float, most: float, where: str) -> 
             f"{where}: finite numbers of {ends} expected, got {array[~good][0]}. "
             "Evaluate again with `fashion test`."
         )
+
+
+def _check_grids(arrays: Mapping[str, np.ndarray], n: int, where: str) -> None:
+    """Refuse grids that are not one for each of ``n`` masks, or boxes that nothing fits into."""
+    lacking = [name for name in (*GRID_NAMES, "codes") if name not in arrays]
+    if lacking:
+        raise AnnotationError(
+            f"{where}: masks, grids and their boxes together expected, got none of "
+            f"{', '.join(lacking)}. Evaluate again with `fashion test`."
+        )
+    grids, boxes = arrays["grids"], arrays["grid_box_xyxy"]
+    fits = grids.dtype == np.uint8 and grids.ndim == 3 and len(grids) == n
+    if not fits or not all(1 <= side <= _MOST_CELLS for side in grids.shape[1:]):
+        raise AnnotationError(
+            f"{where}/grids: {n} grids of 1 to {_MOST_CELLS} cells a side as uint8 expected, got "
+            f"{grids.shape} of {grids.dtype}. Evaluate again with `fashion test`."
+        )
+    if boxes.dtype != np.float32 or boxes.shape != (n, 4):
+        raise AnnotationError(
+            f"{where}/grid_box_xyxy: shape {(n, 4)} of float32 expected, got {boxes.shape} of "
+            f"{boxes.dtype}. Evaluate again with `fashion test`."
+        )
+    require_within(boxes, -_FAR_PX, _FAR_PX, f"{where}/grid_box_xyxy")
 
 
 def _split(arrays: Mapping[str, np.ndarray], n: int, where: str) -> list[str]:
@@ -158,6 +203,8 @@ def _split(arrays: Mapping[str, np.ndarray], n: int, where: str) -> list[str]:
 
 #: No photo has so many pixels a side, and sums of such numbers do not overflow.
 _FAR_PX = 2.0**31
+#: Mask heads have 28 cells a side, some 112.
+_MOST_CELLS = 256
 _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "image": ("iu", ()),
     "label": ("iu", ()),
@@ -166,8 +213,9 @@ _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "area_px": ("f", ()),
     "is_crowd": ("b", ()),
 }
-#: Names of all that :func:`pack` may give.
+#: Names of all that :func:`pack` may give of instances, and of what it may give of detections too.
 ARRAY_NAMES = (*_ARRAYS, "codes", "code_lengths")
+GRID_NAMES = ("grids", "grid_box_xyxy")
 
 
 def _text(counts: str | bytes) -> str:

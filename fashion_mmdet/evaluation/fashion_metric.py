@@ -29,6 +29,8 @@ from fashion_mmdet.core.files import sha256_of
 from fashion_mmdet.core.ground_truth import GroundTruth, read_ground_truth
 from fashion_mmdet.core.image_scores import IMAT2019_LOCAL, imat2019_scores, matterport_scores
 from fashion_mmdet.core.matching import match
+from fashion_mmdet.core.operating_point import OperatingPoint, read_operating_point
+from fashion_mmdet.core.paste import paste_mask
 from fashion_mmdet.core.rle import encode_mask
 from fashion_mmdet.core.shapes import to_shapes
 from fashion_mmdet.core.views import has_view_46, mean_46, shoes_as_one
@@ -36,6 +38,8 @@ from fashion_mmdet.core.views import has_view_46, mean_46, shoes_as_one
 _DEFAULT = ("bbox", "segm")
 #: Figures of the 46-class view.
 _IN_46 = ("mAP", "mAP_50")
+#: What masks are made with where they do not say: mmdet's own value.
+_MASK_THRESHOLD = 0.5
 #: Detections below are none to the competition's rule, which knows no scores.
 IMAT2019_SCORE = 0.5
 
@@ -56,7 +60,8 @@ class FashionMetric(BaseMetric):
     ``coco/segm_46_classes_mAP`` and ``_mAP_50``, in which each counts as ``shoe`` (see
     :mod:`fashion_mmdet.core.views`); the same for ``bbox`` and ``boundary``. With masks also
     ``coco/notebook/mAP_50``, ``precision``, ``recall`` and ``F1`` at a score of 0.7, and
-    ``coco/imat2019_local`` at one of 0.5 (see :mod:`fashion_mmdet.core.image_scores`). What has
+    ``coco/imat2019_local`` at one of 0.5, or of what ``point`` keeps (see
+    :mod:`fashion_mmdet.core.image_scores`). What has
     nothing to measure (no ground truth of that class or size) is left out. A model that predicts
     nothing gets 0.0, so that ``save_best`` has something to compare.
 
@@ -66,9 +71,14 @@ class FashionMetric(BaseMetric):
             milliseconds a mask and is off by default.
         collect_device: as for every mmengine metric.
         prefix: as for every mmengine metric; ``"coco"``.
+        point: a file of ``fashion tune``: what it drops is not scored, nor in the evidence. AP
+            wants all detections, so that most points lower it.
+        keep_grids: keep what the masks were made of in the evidence, some 80 kB a photo, so that
+            ``fashion tune`` can search the mask threshold; for ``EncodedMaskHead``.
 
     Raises:
-        ConfigError: for another ``metric``.
+        ConfigError: for another ``metric``; for a point that was tuned for other classes, or has
+            another mask threshold than masks were made with that do not say of what.
         AnnotationError: for a file that cannot be scored against, see
             :func:`~fashion_mmdet.core.ground_truth.read_ground_truth`.
     """
@@ -81,6 +91,8 @@ class FashionMetric(BaseMetric):
         metric: str | Sequence[str] = _DEFAULT,
         collect_device: str = "cpu",
         prefix: str | None = None,
+        point: str | None = None,
+        keep_grids: bool = False,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ann_file = ann_file
@@ -91,6 +103,14 @@ class FashionMetric(BaseMetric):
                 f"expected, got {metric!r}."
             )
         self._needs_masks = set(self.metrics) != {"bbox"}
+        if keep_grids and "segm" not in self.metrics:
+            raise ConfigError(
+                f"FashionMetric: 'segm' among the metrics expected with keep_grids, got {metric!r}."
+            )
+        self.point_file, self.keep_grids = point, keep_grids
+        self._point: OperatingPoint | None = None
+        self._grids: list[dict[str, Any]] | None = None
+        self._mask_threshold: float | None = None
         self._truth: GroundTruth | None = None
         self._found: dict[str, list[dict[str, Any]]] = {}
         self._photos: str | None = None
@@ -98,8 +118,10 @@ class FashionMetric(BaseMetric):
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict[str, Any]) -> None:
-        """Take the class names, and read the annotation file with them."""
+        """Take the class names, and read the point and the annotation file with them."""
         self._dataset_meta = dataset_meta
+        if self.point_file is not None:
+            self._point, _ = read_operating_point(self.point_file, dataset_meta["classes"])
         if is_main_process():
             self._truth = read_ground_truth(
                 self.ann_file, dataset_meta["classes"], masks=self._needs_masks
@@ -130,8 +152,50 @@ class FashionMetric(BaseMetric):
                         f"FashionMetric: predictions with masks expected for {self.metrics}, got "
                         f"{sorted(found)}. Use a model with a mask head, or metric='bbox'."
                     )
-                kept["masks"] = [_encoded(found["masks"][i]) for i in np.flatnonzero(finite)]
-            self.results.append(kept)
+                masks = [found["masks"][i] for i in np.flatnonzero(finite)]
+                kept["masks"] = [self._encoded(mask) for mask in masks]
+                kept["mask_thresholds"] = {self._threshold(mask) for mask in masks}
+                if self.keep_grids:
+                    kept["grids"] = [_grid(mask) for mask in masks]
+            self.results.append(kept if self._point is None else self._at_point(kept))
+
+    def _threshold(self, mask: Any) -> float | None:
+        """Return what the mask is scored with; None where that is not known."""
+        made_with = getattr(mask, "threshold", None)
+        return made_with if self._point is None else self._point.mask_threshold
+
+    def _encoded(self, mask: Any) -> dict[str, Any]:
+        """Return the mask's code, made anew where the point asks for another threshold."""
+        if self._point is None:
+            return _encoded(mask)
+        wanted, made_with = self._point.mask_threshold, getattr(mask, "threshold", None)
+        if wanted == (_MASK_THRESHOLD if made_with is None else made_with):
+            return _encoded(mask)
+        if getattr(mask, "grid", None) is None:
+            raise ConfigError(
+                f"{self.point_file}: mask_threshold: {made_with or _MASK_THRESHOLD}, with which "
+                f"the masks were made, expected, got {wanted}: only EncodedMaskHead's can be made "
+                "anew. Tune on evidence without grids."
+            )
+        return paste_mask(mask.grid, mask.box_xyxy, *mask["size"], wanted)
+
+    def _at_point(self, image: dict[str, Any]) -> dict[str, Any]:
+        """Return the predictions of one image without those that the point drops."""
+        assert self._point is not None
+        masks = image.get("masks")
+        keep = self._point.kept(
+            self._dataset_meta["classes"],
+            image["labels"],
+            image["bbox" if masks is None else "segm"],
+            masks,
+            tuple(masks[0]["size"]) if masks else (1, 1),
+        )
+        out = {**image, "n_found": len(image["labels"])}
+        for name in ("boxes_xyxy", "labels", "bbox", "segm"):
+            out[name] = image[name][keep]
+        for name in {"masks", "grids"} & set(image):
+            out[name] = [image[name][n] for n in keep.tolist()]
+        return out
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Score the collected predictions of all ranks and log one table."""
@@ -139,10 +203,21 @@ class FashionMetric(BaseMetric):
         if truth is None:
             raise ConfigError("FashionMetric: dataset_meta expected before evaluation, got none.")
         _report_predictions(truth, results)
+        if self._point is not None:
+            n_kept = sum(len(image["labels"]) for image in results)
+            n_found = sum(image["n_found"] for image in results)
+            _log(
+                f"{self.point_file}: {self._point.in_words()}: {n_kept} of {n_found} predictions "
+                "kept. AP would want them all."
+            )
         measured: dict[str, AveragePrecision] = {}
         out: dict[str, float] = {}
         self._found, self._photos = {}, _folder(truth, results)
         self._predicted = {image["image_id"] for image in results}
+        thresholds = set().union(*(image.get("mask_thresholds", ()) for image in results))
+        self._mask_threshold = thresholds.pop() if len(thresholds) == 1 else None
+        grids = [grid for image in results for grid in image.get("grids", ())]
+        self._grids = grids if self.keep_grids else None
         for kind in self.metrics:
             found = self._found[kind] = checked(truth, _detections(results, kind), kind)
             ap = measured[kind] = average_precision(truth, found, kind)
@@ -153,7 +228,7 @@ class FashionMetric(BaseMetric):
             if has_view_46(truth.classes):
                 out.update(_in_46(truth, found, kind, ap))
         if "segm" in self._found:
-            out.update(_by_image(truth, self._found["segm"]))
+            out.update(_by_image(truth, self._found["segm"], self._point is not None))
         _log(_table(truth, measured, out))
         return out
 
@@ -169,6 +244,10 @@ class FashionMetric(BaseMetric):
             kind: match(truth.size_hw_of, truth.annotations, self._found[kind], kind)
             for kind in kinds
         }
+        # Masks last: their codes, and their scores where those are others.
+        found = self._found[kinds[-1]]
+        if self._grids is not None:
+            found = [{**d, **grid} for d, grid in zip(found, self._grids, strict=True)]
         image_ids = sorted(truth.size_hw_of)
         position = {image_id: n for n, image_id in enumerate(image_ids)}
         return Evidence(
@@ -181,9 +260,9 @@ class FashionMetric(BaseMetric):
             size_hw=np.array([truth.size_hw_of[i] for i in image_ids], dtype=np.int64),
             predicted=np.isin(image_ids, list(self._predicted)),
             truth=to_shapes(truth.annotations, position, "category_id"),
-            # Masks last: their codes, and their scores where those are others.
-            found=to_shapes(self._found[kinds[-1]], position, "label"),
+            found=to_shapes(found, position, "label"),
             matches=matches,
+            mask_threshold=self._mask_threshold,
         )
 
 
@@ -203,10 +282,16 @@ def _in_46(
     return {f"{kind}_46_classes_{name}": value for name, value in figures if value is not None}
 
 
-def _by_image(truth: GroundTruth, found: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the figures that score each image alone, see :mod:`.core.image_scores`."""
+def _by_image(truth: GroundTruth, found: list[dict[str, Any]], is_chosen: bool) -> dict[str, float]:
+    """Return the figures that score each image alone, see :mod:`.core.image_scores`.
+
+    Args:
+        truth: what to score against.
+        found: the detections.
+        is_chosen: whether a point has said which of them count; else a score does.
+    """
     notebook = matterport_scores(truth, found)
-    sure = [detection for detection in found if detection["score"] >= IMAT2019_SCORE]
+    sure = [d for d in found if is_chosen or d["score"] >= IMAT2019_SCORE]
     return {
         "notebook/mAP_50": notebook.mean_ap,
         "notebook/precision": notebook.precision,
@@ -222,6 +307,18 @@ def _encoded(mask: Any) -> dict[str, Any]:
         return {"size": mask["size"], "counts": mask["counts"]}
     # One at a time: a hundred bitmaps of a large photo are gigabytes.
     return encode_mask(mask.cpu().numpy())
+
+
+def _grid(mask: Any) -> dict[str, Any]:
+    """Return what a mask was made of, as the evidence keeps it."""
+    if getattr(mask, "grid", None) is None:
+        raise ConfigError(
+            f"FashionMetric: masks of EncodedMaskHead, with their grids, expected for keep_grids, "
+            f"got {type(mask).__name__} without. Leave keep_grids out."
+        )
+    # Nothing but nan makes an empty mask, as zeros do.
+    grid = np.rint(255 * np.nan_to_num(mask.grid)).astype(np.uint8)
+    return {"grid": grid, "grid_box_xyxy": np.asarray(mask.box_xyxy, dtype=np.float32)}
 
 
 def _folder(truth: GroundTruth, results: list[dict[str, Any]]) -> str | None:

@@ -21,10 +21,34 @@ class EncodedMask(dict):
 
     mmdet's inferencer takes masks for bitmaps; so it finds one, made when it asks.
 
+    Attributes:
+        grid: (H, W) float32, the probabilities over the box that the mask was made of; None where
+            it was made of something else. No item: what writes a mask writes the code alone.
+        box_xyxy: (4,) float32, px of the photo, the box that the grid was stretched into; likewise.
+        threshold: the probability from which on a pixel is of the mask; likewise.
+
     >>> mask = EncodedMask(size=[2, 2], counts="13")
     >>> mask["size"], mask[:, 0].tolist()
     ([2, 2], [0, 1])
     """
+
+    grid: np.ndarray | None = None
+    box_xyxy: np.ndarray | None = None
+    threshold: float | None = None
+
+    @classmethod
+    def pasted(
+        cls,
+        grid: np.ndarray,
+        box_xyxy: np.ndarray,
+        height_px: int,
+        width_px: int,
+        threshold: float,
+    ) -> EncodedMask:
+        """Return the mask of a grid; arguments as of :func:`.core.paste.paste_mask`."""
+        mask = cls(paste_mask(grid, box_xyxy, height_px, width_px, threshold))
+        mask.grid, mask.box_xyxy, mask.threshold = grid, box_xyxy, float(threshold)
+        return mask
 
     def __getitem__(self, key: Any) -> Any:
         return super().__getitem__(key) if isinstance(key, str) else np.asarray(self)[key]
@@ -123,7 +147,7 @@ class EncodedMaskHead(FCNMaskHead):
         grids_NHW = of_label.float().cpu().numpy()
         boxes_xyxy = bboxes.float().cpu().numpy()
         return EncodedMasks(
-            EncodedMask(paste_mask(grid, box, height_px, width_px, threshold))
+            EncodedMask.pasted(grid, box, height_px, width_px, threshold)
             for grid, box in zip(grids_NHW, boxes_xyxy, strict=True)
         )
 

@@ -16,7 +16,7 @@ from fashion_mmdet.core.errors import FashionError
 
 def test_commands_are_these() -> None:
     assert list(COMMANDS) == [
-        "env", "demo", "data", "train", "test", "sweep", "compare", "analyze", "show"
+        "env", "demo", "data", "train", "test", "predict", "sweep", "tune", "compare", "analyze", "show"
     ]  # fmt: skip
 
 
@@ -27,7 +27,8 @@ def test_data_tools_are_these() -> None:
     ]  # fmt: skip
     assert set(TOOLS) == {f"convert {name}" for name in sources} | {
         "check", "merge", "filter", "sample", "export yolo-seg", "export imaterialist",
-        "shoe-types", "split", "dedupe", "stats", "browse", "cache", "make-demo",
+        "submission", "check-submission", "shoe-types", "split", "dedupe", "stats", "browse",
+        "cache", "make-demo",
     }  # fmt: skip
 
 

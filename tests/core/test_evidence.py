@@ -224,6 +224,83 @@ def test_evidence_with_bytes_changed_or_cut_is_read_or_refused_in_words(tmp_path
     assert outcomes == {"read", "refused"}
 
 
+def gridded(evidence):
+    """Return the evidence with a grid for each of its two detections."""
+    grids = np.arange(2 * 28 * 28, dtype=np.uint64).astype(np.uint8).reshape(2, 28, 28)
+    boxes = np.array([[0, 0, 8, 8], [-1, 0.5, 7, 9]], dtype=np.float32)
+    found = replace(evidence.found, grids_NHW=grids, grid_box_xyxy=boxes)
+    return replace(evidence, found=found, mask_threshold=0.4)
+
+
+def test_evidence_with_grids_is_read_back_the_same(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    found = read_evidence(path)
+    assert found.found.grids_NHW is None and found.mask_threshold is None
+    assert not any("grid" in name for name in np.load(path).files)
+    wanted = gridded(evidence)
+    write_evidence(path, wanted)
+    found = read_evidence(path)
+    assert found.mask_threshold == 0.4
+    for name in ("grids_NHW", "grid_box_xyxy"):
+        array, other = getattr(found.found, name), getattr(wanted.found, name)
+        assert array.dtype == other.dtype and np.array_equal(array, other)
+    # Where the masks are left out, so are their grids.
+    write_evidence(path, replace(wanted, found=replace(wanted.found, counts=None)))
+    assert read_evidence(path).found.grids_NHW is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a: a.pop("found/grids"), "found: masks, grids and their boxes .* none of grids"),
+        (lambda a: a.pop("found/grid_box_xyxy"), "none of grid_box_xyxy"),
+        (lambda a: (a.pop("found/codes"), a.pop("found/code_lengths")), "none of codes"),
+        (lambda a: a.update({"found/grids": a["found/grids"][:1]}), "found/grids: 2 grids of 1 to"),
+        (lambda a: a.update({"found/grids": a["found/grids"].astype(np.float32)}), "as uint8"),
+        (lambda a: a.update({"found/grids": a["found/grids"][:, :0]}), "1 to 256 cells a side"),
+        (lambda a: a.update({"found/grids": np.zeros((2, 257, 1), np.uint8)}), "1 to 256 cells"),
+        (lambda a: a.update({"found/grids": a["found/grids"][0]}), "found/grids: 2 grids"),
+        (lambda a: a.update({"found/grid_box_xyxy": a["found/grid_box_xyxy"][:, :3]}), r"\(2, 4\)"),
+        (
+            lambda a: a.update({"found/grid_box_xyxy": a["found/grid_box_xyxy"].astype(float)}),
+            "float32 expected",
+        ),
+        (
+            lambda a: a.update({"found/grid_box_xyxy": np.full((2, 4), np.nan, np.float32)}),
+            "grid_box_xyxy: finite",
+        ),
+        (
+            lambda a: a.update({"found/grid_box_xyxy": np.full((2, 4), 1e30, np.float32)}),
+            "grid_box_xyxy: finite",
+        ),
+    ],
+)  # fmt: skip
+def test_evidence_whose_grids_do_not_fit_is_refused(tmp_path, evidence, change, said):
+    path = tmp_path / "e.npz"
+    write_evidence(path, gridded(evidence))
+    arrays = dict(np.load(path))
+    change(arrays)
+    np.savez(path, **arrays)
+    with pytest.raises(FashionError, match=said):
+        read_evidence(path)
+
+
+def test_evidence_does_not_read_grids_of_instances(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    add_member(path, "truth/grids.npy", header((1 << 40,), "<f8"))  # claims 8 TiB
+    assert read_evidence(path).truth.grids_NHW is None
+
+
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.5, float("nan"), "0.5", True, [0.5], 1])
+def test_evidence_with_a_mask_threshold_that_is_none_is_refused(tmp_path, evidence, threshold):
+    path = tmp_path / "e.npz"
+    write_evidence(path, replace(evidence, mask_threshold=threshold))
+    with pytest.raises(FashionError, match="a mask_threshold over 0 and at most 1 expected"):
+        read_evidence(path)
+
+
 def add_member(path, name, content, compression=zipfile.ZIP_DEFLATED):
     with zipfile.ZipFile(path, "a", compression) as archive:
         archive.writestr(name, content)

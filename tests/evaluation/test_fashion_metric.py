@@ -281,3 +281,160 @@ def test_fashion_metric_evidence_gives_the_figures_again(tmp_path):
         assert 0.02 < found[f"coco/{kind}_mAP"] < 0.98
     for name in ("notebook/mAP_50", "notebook/F1", "imat2019_local"):
         assert 0 < found[f"coco/{name}"] < 1
+
+
+def pasted(sample, seed=0):
+    """Return a sample whose masks are EncodedMasks, made of random grids in its boxes."""
+    import torch
+
+    from fashion_mmdet.models.encoded_mask_head import EncodedMask, EncodedMasks
+
+    found = sample["pred_instances"]
+    rng = np.random.default_rng(seed + sample["img_id"])
+    grids = rng.random((len(found["bboxes"]), 7, 7)).astype(np.float32)
+    grids = torch.nn.functional.interpolate(torch.from_numpy(grids)[None], size=(28, 28))[0]
+    masks = EncodedMasks(
+        EncodedMask.pasted(grid, box, SIZE, SIZE, 0.3)
+        for grid, box in zip(grids.numpy(), found["bboxes"].numpy(), strict=True)
+    )
+    return {**sample, "pred_instances": {**found, "masks": masks}}
+
+
+def write_point(tmp_path, point, **about):
+    from fashion_mmdet.core.operating_point import write_operating_point
+
+    path = tmp_path / "point.json"
+    write_operating_point(path, point, about)
+    return str(path)
+
+
+def test_fashion_metric_at_a_point_scores_what_it_keeps_and_says_how_many(tmp_path, log):
+    from fashion_mmdet.core.operating_point import OperatingPoint
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    metric = fashion_metric(path)
+    whole = evaluate(metric, samples)
+    evidence = metric.evidence()
+    point = OperatingPoint(0.4, {"shoe": 0.6}, nms_iou=0.5, max_count=6)
+    file = write_point(tmp_path, point, classes=list(CLASSES))
+    metric = fashion_metric(path, point=file)
+    found = evaluate(metric, samples)
+    kept = metric.evidence().found
+    expected = 0
+    for image in range(len(evidence.image_ids)):
+        at = np.flatnonzero(evidence.found.image == image)
+        rles = [evidence.found.rle(n, (SIZE, SIZE)) for n in at]
+        of_image = (evidence.found.label[at], evidence.found.score[at], rles, (SIZE, SIZE))
+        which = at[point.kept(CLASSES, *of_image)]
+        assert kept.score[kept.image == image].tolist() == evidence.found.score[which].tolist()
+        expected += which.size
+    assert 0 < expected < len(evidence.found)
+    assert f"{expected} of {len(evidence.found)} predictions kept" in log.text
+    assert "point.json: score 0.4 (shoe 0.6), nms_iou 0.5, max_count 6: " in log.text
+    assert found["coco/segm_AR_100"] < whole["coco/segm_AR_100"]
+
+
+@pytest.mark.parametrize("name", ["imat2019", "ap"])
+def test_fashion_metric_at_a_point_gives_the_figure_that_tune_promised(tmp_path, name):
+    from fashion_mmdet.core.operating_point import OperatingPoint
+    from fashion_mmdet.tuning.measures import MEASURES
+    from fashion_mmdet.tuning.photos import Photos
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    metric = fashion_metric(path)
+    evaluate(metric, samples)
+    point = OperatingPoint(0.2, {"shoe": 0.1}, nms_iou=0.5)
+    outcome = MEASURES[name].of(Photos(metric.evidence()), point)
+    found = evaluate(fashion_metric(path, point=write_point(tmp_path, point)), samples)
+    figure = found["coco/imat2019_local" if name == "imat2019" else "coco/segm_mAP"]
+    assert outcome.values(np.ones(len(samples), bool))[0] == pytest.approx(figure, abs=1e-12)
+    assert 0.02 < figure < 0.98
+
+
+def test_fashion_metric_at_the_point_that_drops_nothing_changes_no_ap(tmp_path):
+    from fashion_mmdet.core.operating_point import OperatingPoint
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    samples = [pasted(sample) for sample in samples]
+    file = write_point(tmp_path, OperatingPoint(0.0, mask_threshold=0.3))
+    plain, at_point = (evaluate(fashion_metric(path, point=p), samples) for p in (None, file))
+    for key, value in plain.items():
+        if "imat2019" not in key:  # its own 0.5 is the point's matter
+            assert at_point[key] == value, key
+
+
+def test_fashion_metric_mask_threshold_of_a_point_makes_the_masks_anew(tmp_path):
+    from fashion_mmdet.core.operating_point import OperatingPoint
+    from fashion_mmdet.core.paste import paste_mask
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    samples = [pasted(sample) for sample in samples]
+    file = write_point(tmp_path, OperatingPoint(0.0, mask_threshold=0.6))
+    metric = fashion_metric(path, point=file)
+    evaluate(metric, samples)
+    evidence = metric.evidence()
+    assert evidence.mask_threshold == 0.6
+    first = samples[0]["pred_instances"]
+    order = np.argsort(-first["scores"].numpy(), kind="stable")
+    for n, i in enumerate(order.tolist()):
+        mask = first["masks"][i]
+        wanted = paste_mask(mask.grid, mask.box_xyxy, SIZE, SIZE, 0.6)
+        assert evidence.found.counts[n] == wanted["counts"] != mask["counts"]
+
+
+def test_fashion_metric_mask_threshold_without_grids_or_a_point_of_others_is_refused(tmp_path):
+    from fashion_mmdet.core.operating_point import OperatingPoint
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    file = write_point(tmp_path, OperatingPoint(mask_threshold=0.4))
+    with pytest.raises(ConfigError, match="mask_threshold: 0.5, with which the masks were made"):
+        evaluate(fashion_metric(path, point=file), samples)
+    file = write_point(tmp_path, OperatingPoint(), classes=["dress", "sock"])
+    with pytest.raises(ConfigError, match="tuned for the model's 4 classes expected"):
+        evaluate(fashion_metric(path, point=file), samples)
+
+
+def test_fashion_metric_keeps_grids_that_make_the_masks_again(tmp_path):
+    from fashion_mmdet.core.evidence import read_evidence, write_evidence
+    from fashion_mmdet.core.paste import paste_mask
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    samples = [pasted(sample) for sample in samples]
+    plain = fashion_metric(path)
+    figures = evaluate(plain, samples)
+    assert plain.evidence().found.grids_NHW is None and plain.evidence().mask_threshold == 0.3
+    metric = fashion_metric(path, keep_grids=True)
+    assert evaluate(metric, samples) == figures
+    write_evidence(tmp_path / "e.npz", metric.evidence())
+    found = read_evidence(tmp_path / "e.npz").found
+    assert found.counts == plain.evidence().found.counts
+    assert found.grids_NHW.shape == (len(found), 28, 28)
+    same = 0
+    for n in range(len(found)):
+        grid = found.grids_NHW[n].astype(np.float32) / np.float32(255)
+        made = paste_mask(grid, found.grid_box_xyxy[n], SIZE, SIZE, 0.3)
+        same += made["counts"] == found.counts[n]
+    assert same > 0.5 * len(found), "but for a rounding to 1 / 255"
+
+
+def test_fashion_metric_keep_grids_without_grids_or_masks_is_refused(tmp_path):
+    path, samples = made_data(tmp_path, STRAIGHT)
+    with pytest.raises(ConfigError, match="masks of EncodedMaskHead, with their grids, expected"):
+        evaluate(fashion_metric(path, keep_grids=True), samples)
+    with pytest.raises(ConfigError, match="'segm' among the metrics expected with keep_grids"):
+        fashion_metric(path, metric="bbox", keep_grids=True)
+
+
+def test_encoded_mask_keeps_its_grid_where_it_is_picked_joined_or_copied(tmp_path):
+    import copy
+    import pickle
+
+    from fashion_mmdet.models.encoded_mask_head import EncodedMask, EncodedMasks
+
+    _, samples = made_data(tmp_path, STRAIGHT)
+    masks = pasted(samples[0])["pred_instances"]["masks"]
+    joined = EncodedMasks.cat([masks[1:], masks[:1]])
+    for other in (joined[-1], copy.deepcopy(masks[0]), pickle.loads(pickle.dumps(masks[0]))):
+        assert (other.grid == masks[0].grid).all() and other.threshold == 0.3
+        assert (other.box_xyxy == masks[0].box_xyxy).all() and set(other) == {"size", "counts"}
+    assert EncodedMask(size=[2, 2], counts="13").grid is None

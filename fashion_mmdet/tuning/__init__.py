@@ -1,0 +1,1 @@
+"""Operating points chosen from saved detections and measured on other photos: no torch, no GPU."""
