@@ -17,6 +17,7 @@ from fashion_mmdet.hooks import (
     require_whole,
     trained_classes,
 )
+from fashion_mmdet.models import with_tta
 
 # For the commands, which import the rooms through here.
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "require_same_classes",
     "require_whole",
     "trained_classes",
+    "with_tta",
 ]

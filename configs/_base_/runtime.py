@@ -6,6 +6,9 @@ _base_ = "mmdet::_base_/default_runtime.py"
 custom_imports = dict(imports=["fashion_mmdet.register"], allow_failed_imports=False)
 runner_type = "FashionRunner"
 
+# What --tta wraps the model in; the views are the tta_pipeline of the data.
+tta_model = dict(type="MaskTTAModel")
+
 # The one W&B switch: off, offline or online. FASHION_WANDB=offline, or
 # --cfg-options wandb.mode=offline; both also under mim.
 wandb = dict(mode="{{$FASHION_WANDB:off}}", project="fashion-mmdet")

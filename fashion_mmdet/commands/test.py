@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fashion_mmdet.commands.configs import add_run_arguments, load_config
 from fashion_mmdet.core.errors import ConfigError
@@ -14,7 +16,7 @@ from fashion_mmdet.core.files import (
     require_writable,
     write_json,
 )
-from fashion_mmdet.core.run_record import FILE_NAME
+from fashion_mmdet.core.run_record import FILE_NAME, read_run, write_run
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,6 +30,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("config", help="a file of configs/")
     parser.add_argument("checkpoint", help="a .pth file")
     add_run_arguments(parser)
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="average over the views of the config's tta_pipeline: sizes, upright and flipped",
+    )
+    parser.add_argument(
+        "--ensemble",
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="further runs that vote with CHECKPOINT: their folders, or checkpoints in them",
+    )
     parser.add_argument("--out", help="write the figures to this JSON file")
     parser.add_argument("--force", action="store_true", help="overwrite --out")
     args = parser.parse_args(argv)
@@ -43,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
     if args.work_dir is None and (home / FILE_NAME).is_file():
         cfg.work_dir = str(home)  # figures and evidence belong to the run that trained it
     cfg.load_from, cfg.resume = args.checkpoint, False
+    _augment(cfg, args)
     from fashion_mmdet.commands.train import build_runner
 
     runner = build_runner(cfg)
@@ -53,3 +68,29 @@ def main(argv: Sequence[str]) -> int:
     if runner.rank == 0:
         print(f"record and evidence are in {runner.work_dir}; next: fashion analyze or compare.")
     return 0
+
+
+def _augment(cfg: Any, args: argparse.Namespace) -> None:
+    """Follow ``--tta`` and ``--ensemble``; without ``--work-dir`` in a folder of their own.
+
+    A test leaves its evidence and its config in the work dir: those of the plain model stay. The
+    record there begins with how the run was trained, so that the two can be compared.
+    """
+    if not args.tta and not args.ensemble:
+        for key in args.cfg_options or ():
+            if key.startswith("tta_"):
+                raise ConfigError(
+                    f"--cfg-options {key}: --tta or --ensemble with it expected, got neither. "
+                    "Without them nothing reads it."
+                )
+    from fashion_mmdet import register
+
+    register.with_tta(cfg, args.tta, args.ensemble)
+    suffix = ("_ensemble" if args.ensemble else "") + ("_tta" if args.tta else "")
+    if args.work_dir is not None or not suffix:
+        return
+    cfg.work_dir = str(cfg.work_dir) + suffix
+    home, folder = Path(args.checkpoint).parent, Path(cfg.work_dir)
+    if (home / FILE_NAME).is_file() and not (folder / FILE_NAME).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_run(folder, dataclasses.replace(read_run(home), tests=(), evaluation=()))

@@ -13,6 +13,8 @@ from torch import nn
 
 from fashion_mmdet.core.errors import CheckpointError, ConfigError
 
+from .weights_report import bare
+
 #: Parts of a detector whose ``num_classes`` counts the classes (an RPN's is always 1).
 _HEADS = {"bbox_head", "mask_head", "point_head", "mask_iou_head"}
 _OFF = "If it is right as it is, switch this check off: default_hooks.class_check=None."
@@ -41,7 +43,9 @@ class ClassCheckHook(Hook):
         for name, classes in _built_classes(runner).items():
             if first is None:
                 first = (name, classes)
-                require_heads(_bare(runner), classes, name)
+                require_heads(bare(runner), classes, name)
+                for source, checkpoint in _members(runner):
+                    require_same_classes(trained_classes(checkpoint) or classes, classes, source)
             elif classes != first[1]:
                 raise ConfigError(
                     f"{name}_dataloader: the classes of {first[0]}_dataloader expected, got "
@@ -109,6 +113,12 @@ def require_heads(model: nn.Module, classes: Sequence[str], where: str) -> None:
             )
 
 
+def _members(runner: Runner) -> list[tuple[str, dict[str, Any]]]:
+    """Return file and checkpoint of the further models of an ensemble (``MaskTTAModel``)."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return getattr(model, "member_checkpoints", [])
+
+
 def _built_classes(runner: Runner) -> dict[str, tuple[str, ...]]:
     """Return split -> class names of the datasets that this run has built."""
     out = {}
@@ -129,7 +139,3 @@ def _first_difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
         if one != other:
             return f"class {i} is {one} there and {other} here"
     return "none"
-
-
-def _bare(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

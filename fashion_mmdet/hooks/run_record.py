@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
@@ -39,7 +39,10 @@ from fashion_mmdet.core.run_record import (
 
 from .clock import Clock
 from .run_facts import changed_config, changes, data_files, new_record, setting
-from .weights_report import compare, initialisation, n_tensors
+from .weights_report import bare, compare, initialisation, n_tensors
+
+#: What ``--tta`` would use. It says nothing of a test: what was used is in its model and pipeline.
+_OF_TTA = ("tta_model", "tta_pipeline")
 
 
 class _Loaded(NamedTuple):
@@ -92,8 +95,8 @@ class RunRecordHook(Hook):
 
         def note() -> None:
             source = runner._load_from or find_latest_checkpoint(runner.work_dir)
-            lines, filled = compare(_bare(runner), checkpoint.get("state_dict", checkpoint))
-            is_whole = len(filled) == n_tensors(_bare(runner))
+            lines, filled = compare(bare(runner), checkpoint.get("state_dict", checkpoint))
+            is_whole = len(filled) == n_tensors(bare(runner))
             self._loaded = _Loaded(masked_text(str(source)), lines, is_whole)
 
         if is_main_process():
@@ -185,14 +188,19 @@ class RunRecordHook(Hook):
                 images_per_s=self._scoring.images_per_s,
                 data=data_files(runner, "test"),
                 setting=setting(runner),
-                changed=changed_config(earlier, runner.cfg) if earlier else {},
+                changed={},
             )
-            if earlier is None:
+            record = earlier
+            if record is None:
                 self._set_aside(runner)
                 lines = self._initialisation(runner)
-                record = new_record(runner, "tested", started_utc, {"test": test.data}, lines)
+                data = {"test": test.data}
+                record = new_record(_Plain(runner), "tested", started_utc, data, lines)
                 write_run(runner.work_dir, record)
-            add_test(runner.work_dir, test)
+            config = {k: v for k, v in record.config.items() if k not in _OF_TTA}
+            before = dataclasses.replace(record, config=config)
+            changed = changed_config(before, _as_tested(runner.cfg))
+            add_test(runner.work_dir, dataclasses.replace(test, changed=changed))
             _keep_evidence(runner, "test", runner.test_evaluator)
 
         self._guarded(runner, add)
@@ -265,12 +273,12 @@ class RunRecordHook(Hook):
 
     def _initialisation(self, runner: Runner) -> tuple[str, ...]:
         if self._loaded is None:
-            return (masked_text(f"no checkpoint; {initialisation(_bare(runner))}"),)
+            return (masked_text(f"no checkpoint; {initialisation(bare(runner))}"),)
         source, lines, is_whole = self._loaded
         said = [f"{'resumed' if runner._resume else 'loaded'} from {source}: {lines[0]}"]
         said += lines[1:]
         if not is_whole:
-            said.append(f"those start from: {initialisation(_bare(runner))}")
+            said.append(f"those start from: {initialisation(bare(runner))}")
         return tuple(map(masked_text, said))
 
     def _earlier(self, runner: Runner) -> RunRecord | None:
@@ -356,11 +364,40 @@ def _sha256(path: str | None) -> str | None:
 
 
 def _n_images(batch: Any) -> int:
-    return len(batch["inputs"]) if isinstance(batch, Mapping) and "inputs" in batch else 0
+    if not isinstance(batch, Mapping) or "inputs" not in batch:
+        return 0
+    inputs = batch["inputs"]
+    # With test-time augmentation the batch's photos lie in lists, one for each view.
+    several = isinstance(inputs, list) and inputs and isinstance(inputs[0], (list, tuple))
+    return len(inputs[0] if several else inputs)
 
 
-def _bare(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+class _Plain:
+    """A runner whose config is the recipe, without what a test has wrapped around the model."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.cfg = runner.cfg.copy()
+        if "module" in (runner.cfg.get("model") or {}):
+            self.cfg.model = runner.cfg.model.module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+
+def _as_tested(cfg: Config) -> Config:
+    """Return ``cfg`` with what is wrapped around its model, if anything is, as ``model.tta``.
+
+    ``--tta`` puts the model into a larger one, so that every key of it would look changed.
+    """
+    found = cfg.copy()
+    for key in _OF_TTA:
+        found.pop(key, None)
+    model = cfg.get("model") or {}
+    if "module" in model:
+        around = {k: v for k, v in model.items() if k != "module"}
+        found.model = ConfigDict(model.module, tta=around)
+    return found
 
 
 def _last_line(error: BaseException) -> str:

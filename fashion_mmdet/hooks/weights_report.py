@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseModule, is_model_wrapper
+from mmengine.model import BaseModule, BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
@@ -42,11 +42,11 @@ class WeightsReportHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keep what is frozen with the weights; see ``after_load_checkpoint``."""
-        checkpoint.setdefault("meta", {})["frozen"] = _frozen_settings(_bare(runner))
+        checkpoint.setdefault("meta", {})["frozen"] = _frozen_settings(bare(runner))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the file with the model; the report follows when the loop starts."""
-        model, source = _bare(runner), _source(runner)
+        model, source = bare(runner), _source(runner)
         weights = checkpoint.get("state_dict", checkpoint)
         self._lines, self._filled = compare(model, weights)
         if not self._filled:
@@ -80,7 +80,7 @@ class WeightsReportHook(Hook):
 
     def _require_weights(self, runner: Runner) -> None:
         """Tell, and refuse to score a model of which a part is random and was not trained here."""
-        if not self._trained and self._filled and self._gaps(_bare(runner)):
+        if not self._trained and self._filled and self._gaps(bare(runner)):
             raise CheckpointError(_not_whole(_source(runner), self._lines[1:]))
         self._tell(runner)
 
@@ -91,7 +91,7 @@ class WeightsReportHook(Hook):
         if self._told:
             return
         self._told = True
-        model = _bare(runner)
+        model = bare(runner)
         if not self._trained and not self._filled:
             runner.logger.warning("weights: nothing was loaded: what is scored is random.")
             return
@@ -252,8 +252,15 @@ def _frozen_settings(model: nn.Module) -> dict[str, Any]:
     return {name: getattr(backbone, name) for name in names if hasattr(backbone, name)}
 
 
-def _bare(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+def bare(runner: Runner) -> nn.Module:
+    """Return the model that a checkpoint is loaded into, without what is wrapped around it.
+
+    That is torch's wrapper for several processes, one for test-time augmentation, or both.
+    """
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _source(runner: Runner) -> str:

@@ -121,3 +121,16 @@ def test_checkpoint_that_names_no_classes_is_let_through():
     for checkpoint in ({}, {"meta": None}, {"meta": {}}, {"meta": {"dataset_meta": {}}}):
         assert trained_classes(checkpoint) is None
     assert trained_classes({"meta": {"dataset_meta": {"classes": ["a"]}}}) == ("a",)
+
+
+def test_member_of_an_ensemble_that_was_trained_on_other_classes_is_refused(tmp_path):
+    from toy_runner import ToyModel, build
+
+    def tested(name: str, **meta):
+        model = ToyModel()  # what MaskTTAModel says of its members
+        model.member_checkpoints = [("member.pth", {"meta": meta})]
+        return build(tmp_path / name, tests=True, model=model, custom_hooks=HOOKS).test()
+
+    assert tested("a") == tested("b", dataset_meta={"classes": ("a", "b")}) == {"toy/score": 0.3}
+    with pytest.raises(CheckpointError, match=r"member\.pth.*class 0 is 'b' there and 'a' here"):
+        tested("c", dataset_meta={"classes": SWAPPED})

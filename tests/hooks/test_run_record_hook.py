@@ -284,6 +284,37 @@ def test_clock_leaves_pauses_and_the_first_ten_batches_out(monkeypatch: pytest.M
     assert clock.Clock().images_per_s is None
 
 
+@pytest.mark.parametrize(
+    ("inputs", "images"), [([1, 2, 3], 3), ([(1, 2), (3, 4), (5, 6)], 2), ([[1], [2]], 1), ([], 0)]
+)
+def test_photos_of_a_batch_are_counted_once_whatever_the_views(inputs: Any, images: int) -> None:
+    from fashion_mmdet.hooks.run_record import _n_images
+
+    assert _n_images({"inputs": inputs}) == images
+    assert _n_images(inputs) == 0
+
+
+@pytest.mark.parametrize("members", [{}, {"members": ["a"]}])
+def test_record_of_a_test_with_augmentation_says_what_was_wrapped_around_the_model(
+    tmp_path: Path, members: dict[str, Any]
+) -> None:
+    from mmengine.config import Config
+
+    plain = {"model": {"type": "Toy", "depth": 18}, "tta_model": {"type": "Twice"}}
+    around = {"type": "Twice", **members}
+    for work_dir, before in ((tmp_path / "new", None), (tmp_path / "run", plain)):
+        if before:
+            runner = build(work_dir, epochs=1)
+            runner.cfg = Config(before)
+            runner.train()
+        runner = build(work_dir, tests=True)
+        runner.cfg = Config({**plain, "model": {**around, "module": plain["model"]}})
+        runner.test()
+        record = read_run(work_dir)
+        assert record.config["model"] == plain["model"]
+        assert record.tests[-1].changed == {"model.tta": ("<absent>", around)}
+
+
 def test_files_of_sets_within_sets_are_found_built_or_not() -> None:
     from types import SimpleNamespace
 

@@ -212,3 +212,32 @@ def test_compare_many_misses_are_grouped_by_part():
     assert lines[0] == "1 of the model's 42 tensors; 41 are not filled"
     assert "not in the file: backbone (40)" in lines
     assert any(line.startswith("skipped for shape: head (1; bias is [3]") for line in lines)
+
+
+def test_report_of_a_model_in_a_wrapper_for_augmentation_counts_the_models_own_tensors(tmp_path):
+    import torch
+    from mmengine.model import BaseTTAModel
+    from toy_runner import ToyModel, build
+
+    class Twice(BaseTTAModel):
+        def test_step(self, data):
+            return self.module.test_step(data)
+
+        def merge_preds(self, data_samples_list):
+            raise NotImplementedError
+
+    build(tmp_path / "a", epochs=1).train()
+    path = str(tmp_path / "a" / "epoch_1.pth")
+    wrapped = Twice(ToyModel())
+    hooks = [dict(type="WeightsReportHook"), dict(type="ClassCheckHook")]
+    build(tmp_path / "b", tests=True, model=wrapped, load_from=path, custom_hooks=hooks).test()
+    assert f"weights: loaded from {path}: 3 of the model's 3 tensors" in report(tmp_path / "b")
+    loaded = torch.load(path, weights_only=True)["state_dict"]
+    for name, tensor in wrapped.module.state_dict().items():
+        assert torch.equal(tensor, loaded[name])
+    # A file of the wrapper's own names is no file of the model.
+    state = {f"other.{k}": v for k, v in loaded.items()}
+    torch.save({"state_dict": state}, tmp_path / "other.pth")
+    keys = dict(load_from=str(tmp_path / "other.pth"), custom_hooks=hooks)
+    with pytest.raises(CheckpointError, match=r"other\.pth.*none fits"):
+        build(tmp_path / "c", tests=True, model=Twice(ToyModel()), **keys).test()

@@ -20,6 +20,21 @@ test_pipeline = [
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]
+tta_pipeline = [  # for --tta: the test's size, 0.8 and 1.25 times that, each upright and flipped
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(224, 160), keep_ratio=True),
+                dict(type="Resize", scale=(179, 128), keep_ratio=True),
+                dict(type="Resize", scale=(280, 200), keep_ratio=True),
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="PackDetInputs")],
+        ],
+    ),
+]
 
 place = dict(data_root=data_root, data_prefix=dict(img="raw/train/"))
 train_dataloader = dict(

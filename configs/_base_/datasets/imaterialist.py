@@ -23,6 +23,21 @@ test_pipeline = [
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]
+tta_pipeline = [  # for --tta: short sides of 800, 640 and 960 px, each upright and flipped
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(1333, 800), keep_ratio=True),
+                dict(type="Resize", scale=(1067, 640), keep_ratio=True),
+                dict(type="Resize", scale=(1600, 960), keep_ratio=True),
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="PackDetInputs")],
+        ],
+    ),
+]
 
 train_dataloader = dict(
     batch_size=4,

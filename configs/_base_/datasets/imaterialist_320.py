@@ -18,6 +18,21 @@ test_pipeline = [
         meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
     ),
 ]
+tta_pipeline = [  # for --tta: the test's size, 0.8 and 1.25 times that, each upright and flipped
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(480, 320), keep_ratio=True),
+                dict(type="Resize", scale=(384, 256), keep_ratio=True),
+                dict(type="Resize", scale=(600, 400), keep_ratio=True),
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="PackDetInputs")],
+        ],
+    ),
+]
 
 train_dataloader = dict(num_workers=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
