@@ -201,7 +201,7 @@ class RunRecordHook(Hook):
             before = dataclasses.replace(record, config=config)
             changed = changed_config(before, _as_tested(runner.cfg))
             add_test(runner.work_dir, dataclasses.replace(test, changed=changed))
-            _keep_evidence(runner, "test", runner.test_evaluator)
+            _keep_evidence(runner, _split_of(test, record), runner.test_evaluator)
 
         self._guarded(runner, add)
         return metrics
@@ -320,6 +320,15 @@ def _keep_evidence(runner: Runner, split: str, evaluator: Any) -> None:
             name = _evidence_name(split)
             write_evidence(Path(runner.work_dir) / name, evidence)
             add_evaluation(runner.work_dir, name)
+
+
+def _split_of(test: ScoredTest, record: RunRecord) -> str:
+    """Return ``"val"`` where what was tested is what the run was validated on, else ``"test"``."""
+    hashes = {file.sha256 for file in test.data}
+    val, tested = (
+        {file.sha256 for file in record.data.get(split, ())} for split in ("val", "test")
+    )
+    return "val" if hashes & val and not hashes & tested else "test"
 
 
 def _evidence_name(split: str) -> str:

@@ -72,6 +72,8 @@ def read_source(
         return Source(path, found, None, None, None, False)
     record = read_run(folder)
     name, digest = _weights(record, found)
+    if name is None and path.parent != folder and (path.parent / FILE_NAME).is_file():
+        name, digest = _weights(read_run(path.parent), found)  # of `fashion test --split val`
     of_split = {s: {file.sha256 for file in record.data.get(s, ())} for s in ("val", "test")}
     is_test = record.status != "tested" and found.sha256 in of_split["test"] - of_split["val"]
     return Source(path, found, folder.resolve().name, name, digest, is_test)
