@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -35,6 +35,8 @@ from fashion_mmdet.core.run_record import (
     differences,
 )
 
+#: What ``--tta`` would use. It says nothing of a test: what was used is in its model and pipeline.
+OF_TTA = ("tta_model", "tta_pipeline")
 #: What a command sets by options of its own; the record has a place for each.
 _OF_THE_COMMAND = ("work_dir", "launcher", "load_from", "resume")
 
@@ -207,3 +209,31 @@ def _ann_files(dataset: Any) -> Iterator[str]:
 
 def _get(dataset: Any, name: str) -> Any:
     return dataset.get(name) if isinstance(dataset, Mapping) else getattr(dataset, name, None)
+
+
+class Plain:
+    """A runner whose config is the recipe, without what a test has wrapped around the model."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.cfg = runner.cfg.copy()
+        if "module" in (runner.cfg.get("model") or {}):
+            self.cfg.model = runner.cfg.model.module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+
+def as_tested(cfg: Config) -> Config:
+    """Return ``cfg`` with what is wrapped around its model, if anything is, as ``model.tta``.
+
+    ``--tta`` puts the model into a larger one, so that every key of it would look changed.
+    """
+    found = cfg.copy()
+    for key in OF_TTA:
+        found.pop(key, None)
+    model = cfg.get("model") or {}
+    if "module" in model:
+        around = {k: v for k, v in model.items() if k != "module"}
+        found.model = ConfigDict(model.module, tta=around)
+    return found

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -38,11 +37,17 @@ from fashion_mmdet.core.run_record import (
 )
 
 from .clock import Clock
-from .run_facts import changed_config, changes, data_files, new_record, setting
+from .run_facts import (
+    OF_TTA,
+    Plain,
+    as_tested,
+    changed_config,
+    changes,
+    data_files,
+    new_record,
+    setting,
+)
 from .weights_report import bare, compare, initialisation, n_tensors
-
-#: What ``--tta`` would use. It says nothing of a test: what was used is in its model and pipeline.
-_OF_TTA = ("tta_model", "tta_pipeline")
 
 
 class _Loaded(NamedTuple):
@@ -195,11 +200,11 @@ class RunRecordHook(Hook):
                 self._set_aside(runner)
                 lines = self._initialisation(runner)
                 data = {"test": test.data}
-                record = new_record(_Plain(runner), "tested", started_utc, data, lines)
+                record = new_record(Plain(runner), "tested", started_utc, data, lines)
                 write_run(runner.work_dir, record)
-            config = {k: v for k, v in record.config.items() if k not in _OF_TTA}
+            config = {k: v for k, v in record.config.items() if k not in OF_TTA}
             before = dataclasses.replace(record, config=config)
-            changed = changed_config(before, _as_tested(runner.cfg))
+            changed = changed_config(before, as_tested(runner.cfg))
             add_test(runner.work_dir, dataclasses.replace(test, changed=changed))
             _keep_evidence(runner, _split_of(test, record), runner.test_evaluator)
 
@@ -379,34 +384,6 @@ def _n_images(batch: Any) -> int:
     # With test-time augmentation the batch's photos lie in lists, one for each view.
     several = isinstance(inputs, list) and inputs and isinstance(inputs[0], (list, tuple))
     return len(inputs[0] if several else inputs)
-
-
-class _Plain:
-    """A runner whose config is the recipe, without what a test has wrapped around the model."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.cfg = runner.cfg.copy()
-        if "module" in (runner.cfg.get("model") or {}):
-            self.cfg.model = runner.cfg.model.module
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)
-
-
-def _as_tested(cfg: Config) -> Config:
-    """Return ``cfg`` with what is wrapped around its model, if anything is, as ``model.tta``.
-
-    ``--tta`` puts the model into a larger one, so that every key of it would look changed.
-    """
-    found = cfg.copy()
-    for key in _OF_TTA:
-        found.pop(key, None)
-    model = cfg.get("model") or {}
-    if "module" in model:
-        around = {k: v for k, v in model.items() if k != "module"}
-        found.model = ConfigDict(model.module, tta=around)
-    return found
 
 
 def _last_line(error: BaseException) -> str:

@@ -133,6 +133,9 @@ def load_model(
     theirs = register.trained_classes(loaded) or tuple(classes)
     register.require_same_classes(theirs, tuple(classes), source)
     register.require_whole(bare, loaded.get("state_dict", loaded), source)
+    for member, told in getattr(model, "member_checkpoints", []):
+        theirs = register.trained_classes(told) or tuple(classes)
+        register.require_same_classes(theirs, tuple(classes), member)
     return model.to(device).eval()
 
 

@@ -80,6 +80,7 @@ class Predictor:
         trained = find_trained(Path(run), None if config is None else Path(config))
         self.checkpoint = trained.checkpoint
         self.cfg = read_config(trained.config)
+        register.with_tta(self.cfg, False)  # `mim test --tta` leaves a config with its wrapper
         #: Of the config's text, by which a resumed work is told from another.
         self.cfg_sha256 = hashlib.sha256(self.cfg.pretty_text.encode()).hexdigest()
         init_default_scope(self.cfg.get("default_scope", "mmdet"))
@@ -91,8 +92,7 @@ class Predictor:
         if score is not None:
             self.point = dataclasses.replace(self.point, score=score, score_of={})
         _take_point(self.cfg.model, self.point)
-        if tta or ensemble:
-            register.with_tta(self.cfg, tta, [os.fspath(member) for member in ensemble])
+        register.with_tta(self.cfg, tta, [os.fspath(member) for member in ensemble])
         self._pipeline = Compose(_from_arrays(inner_dataset(self.cfg).pipeline))
         self.device = checked_device(device)
         self._model = load_model(self.cfg, self.checkpoint, self.classes, self.device)

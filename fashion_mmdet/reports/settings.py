@@ -24,9 +24,10 @@ _NOT_OF_THE_RECIPE = {
 _OTHER_LOADER = {"test": "val_dataloader", "val": "test_dataloader"}
 #: Variables of our config files that a run reads under another key.
 _VARIABLES = {"backbone_weights", "data_root", "place", "train_pipeline", "test_pipeline",
-              "num_classes", "_base_"}  # fmt: skip
+              "num_classes", "_base_", "tta_model", "tta_pipeline"}  # fmt: skip
 #: Where the same data may lie on another machine; the data's hashes are compared instead.
 _PLACES = {"data_root", "ann_file"}
+_PIPELINE = "test_dataloader.dataset.pipeline"
 SEED = "randomness.seed"
 TRAIN_DATA = "training data"
 _FOLDERS = re.compile(r"(?:\w+:)?/?(?:[^\s/]+/)+(?=[^\s/])")
@@ -120,7 +121,11 @@ def settings_of(run: Run) -> dict[str, Any]:
     if record.status in ("stopped", "running"):
         out["training"] = record.status
     if run.split == "test":
-        out.update({f"tested with {k}": v[-1] for k, v in record.tests[-1].changed.items()})
+        changed = record.tests[-1].changed
+        if "model.tta" in changed or any(key.startswith("model.tta.") for key in changed):
+            # The views make another pipeline, which would fill the cell step by step.
+            changed = {k: v for k, v in changed.items() if _PIPELINE not in k}
+        out.update({f"tested with {k}": v[-1] for k, v in changed.items()})
     return out
 
 

@@ -158,11 +158,37 @@ def test_augmented_test_leaves_the_plain_tests_folder_alone(
     cfg.work_dir = "w"
     args = SimpleNamespace(
         checkpoint=f"{run}/best_x.pth", tta="--tta" in words, work_dir=given, cfg_options=None,
-        ensemble=[run] if "RUN" in words else [],
+        ensemble=[run] if "RUN" in words else [], split="test", keep_grids=False, point=None,
     )  # fmt: skip
     _augment(cfg, args)
     assert cfg.work_dir == folder
     assert ("module" in cfg.model) == bool(words)
+
+
+def test_options_of_what_is_tested_reach_the_config(
+    cfg: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fashion_mmdet.commands.test import _augment
+    from fashion_mmdet.core.operating_point import OperatingPoint, write_operating_point
+
+    point = tmp_path / "point.json"
+    write_operating_point(point, OperatingPoint(score=0.7, mask_threshold=0.4), {})
+    cfg.work_dir = "w"
+    val = cfg.val_dataloader.dataset.ann_file
+    args = SimpleNamespace(
+        checkpoint="x.pth", tta=False, work_dir=None, cfg_options=None, ensemble=[],
+        split="val", keep_grids=True, point=str(point),
+    )  # fmt: skip
+    _augment(cfg, args)
+    assert cfg.work_dir == "w_val_point"
+    assert cfg.test_dataloader.dataset.ann_file == val != "annotations/test.json"
+    assert cfg.test_evaluator.ann_file == cfg.val_evaluator.ann_file
+    assert cfg.test_evaluator.keep_grids and cfg.test_evaluator.point == str(point)
+    assert cfg.model.test_cfg.rcnn.mask_thr_binary == 0.4
+    cfg.test_evaluator = {"type": "CocoMetric"}
+    args.split = "test"
+    with pytest.raises(ConfigError, match="--keep-grids: a test_evaluator of type FashionMetric"):
+        _augment(cfg, args)
 
 
 @pytest.mark.slow
