@@ -216,8 +216,8 @@ def _require_other(photos: Photos, name: str, other: Evidence) -> None:
     if not theirs.has_grids and (photos.has_grids or not same):
         raise FashionError(
             f"{name}: evidence with grids expected, as the mask threshold is searched, got masks "
-            f"of {theirs.own_threshold:g} alone. Evaluate it with keep_grids=True of the "
-            "evaluator, or leave --report-on out."
+            f"of {theirs.own_threshold:g} alone. Evaluate it with `fashion test --keep-grids`, or "
+            "leave --report-on out."
         )
     if not theirs.instances().size:
         raise FashionError(f"{name}: photos with instances expected, got none. Leave it out.")
@@ -238,8 +238,7 @@ def _remarks(source: Source, measure: Measure, photos: Photos, on_all: bool) -> 
     if not photos.has_grids:
         out.append(
             f"mask_threshold was left at {photos.own_threshold:g}, as the evidence holds no grids. "
-            "They are kept with `--cfg-options val_evaluator.keep_grids=True` in training, or "
-            "test_evaluator's with `fashion test`."
+            "`fashion test CONFIG CHECKPOINT --split val --keep-grids` leaves evidence with them."
         )
     lacking = int((~photos.evidence.predicted).sum())
     if lacking:
