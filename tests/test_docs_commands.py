@@ -14,7 +14,7 @@ from fashion_mmdet.commands import main
 from fashion_mmdet.commands.data import TOOLS
 
 REPO = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/data.md")
+PAGES = ("README.md", "docs/data.md", "docs/predict.md")
 
 
 def commands(page: str) -> list[str]:
@@ -84,3 +84,26 @@ def test_report_command_of_the_docs_is_taken(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where there are no runs, which is 1; wrong usage exits with 2
     assert main(shlex.split(line, comments=True)[1:]) == 1
+
+
+MODELS = [
+    (page, line.split("  #")[0].strip())
+    for page in ("README.md", "docs/predict.md")
+    for line in re.findall(
+        r"^fashion (?:predict|tune|test) .+$",
+        (REPO / page).read_text(encoding="utf-8").replace("\\\n", " "),
+        re.MULTILINE,
+    )
+]
+
+
+def test_commands_of_a_trained_model_are_found() -> None:
+    assert {line.split()[1] for _, line in MODELS} == {"predict", "tune", "test"}
+    assert len([page for page, _ in MODELS if page == "docs/predict.md"]) >= 4
+
+
+@pytest.mark.parametrize(("page", "line"), MODELS)
+def test_command_of_a_trained_model_is_taken(page: str, line: str) -> None:
+    name, *words = shlex.split(line)[1:]
+    module = importlib.import_module(f"fashion_mmdet.commands.{name}")
+    module.parser().parse_args(words)  # exits for what it does not know

@@ -21,9 +21,9 @@ _MOST_CLASSES = 8
 
 def main(argv: Sequence[str]) -> int:
     """Predict, write what the flags ask for, and say what came of it."""
-    parser = _parser()
-    args = parser.parse_args(argv)
-    _check_arguments(parser, args)
+    arguments = parser()
+    args = arguments.parse_args(argv)
+    _check_arguments(arguments, args)
     out_dir = Path(args.out)
     sources = find_sources(args.inputs, args.images, out_dir=args.out)
     _check_inputs(args, sources, out_dir)
@@ -44,8 +44,9 @@ def main(argv: Sequence[str]) -> int:
     wanted = job.Wanted(args.pictures, args.cutouts)
     force = args.force or args.resume
     stale = names_in(out_dir / FILE_NAME) if args.force else []
+    settings = _settings(predictor, args)
     with Ledger(
-        out_dir / FILE_NAME, _settings(predictor, args), predictor.classes,
+        out_dir / FILE_NAME, settings, predictor.classes,
         resume=args.resume, force=args.force,
     ) as ledger:  # fmt: skip
         outputs.remove_outputs(out_dir, stale)
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         written = [FILE_NAME, *job.folders(out_dir, wanted)]
         if args.pictures:
             written += job.write_videos(sources.all, ledger, out_dir, args.every, predictor.palette)
-        notes = []
+        notes = _of_other_weights(predictor, settings["checkpoint"])
         if args.coco:
             left_out = outputs.write_results(out_dir, entries(), predictor.classes, ids)
             notes += [f"results.json: left out {count} {what}" for what, count in left_out.items()]
@@ -80,7 +81,8 @@ def main(argv: Sequence[str]) -> int:
     return _say(args, predictor, sources, tally, notes, written)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(
         prog="fashion predict",
         description="Find garments on photos with a trained model. Without a flag of what to "
@@ -161,6 +163,17 @@ def _settings(predictor: Any, args: argparse.Namespace) -> dict[str, Any]:
         "--tta": args.tta,
         "--ensemble": [os.path.abspath(member) for member in args.ensemble],
     }
+
+
+def _of_other_weights(predictor: Any, sha256: str) -> list[str]:
+    """Say where the operating point was chosen with other weights than those that predict."""
+    theirs = predictor.point_about.get("checkpoint_sha256")
+    if theirs in (None, sha256):
+        return []
+    return [
+        f"note: {predictor.point_source} was tuned with other weights "
+        f"({predictor.point_about.get('checkpoint')}) than {predictor.checkpoint.name}."
+    ]
 
 
 def _submission_ids(args: argparse.Namespace, sources: Sources) -> list[str]:

@@ -23,6 +23,34 @@ from fashion_mmdet.core.run_record import FILE_NAME, read_run, write_run
 
 def main(argv: Sequence[str]) -> int:
     """Evaluate; the figures go to the log, and as JSON to ``--out``."""
+    args = parser().parse_args(argv)
+    if not Path(args.checkpoint).is_file():
+        raise ConfigError(f"checkpoint: a .pth file expected, found no {args.checkpoint}.")
+    if args.out:
+        refuse_overwrite(args.out, args.force)
+        refuse_own_input(args.out, args.config, args.checkpoint)
+        require_writable(args.out)
+
+    cfg = load_config(args)
+    home = Path(args.checkpoint).parent
+    if args.work_dir is None and (home / FILE_NAME).is_file():
+        cfg.work_dir = str(home)  # figures and evidence belong to the run that trained it
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    _augment(cfg, args)
+    from fashion_mmdet.commands.train import build_runner
+
+    runner = build_runner(cfg)
+    figures = runner.test()
+    if args.out and runner.rank == 0:
+        write_json(args.out, figures, indent=1)
+        print(f"{len(figures)} figures written to {args.out}.")
+    if runner.rank == 0:
+        print(f"record and evidence are in {runner.work_dir}; next: fashion analyze or compare.")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(
         prog="fashion test",
         description="Evaluate a checkpoint on the config's test set.",
@@ -60,30 +88,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", help="write the figures to this JSON file")
     parser.add_argument("--force", action="store_true", help="overwrite --out")
-    args = parser.parse_args(argv)
-    if not Path(args.checkpoint).is_file():
-        raise ConfigError(f"checkpoint: a .pth file expected, found no {args.checkpoint}.")
-    if args.out:
-        refuse_overwrite(args.out, args.force)
-        refuse_own_input(args.out, args.config, args.checkpoint)
-        require_writable(args.out)
-
-    cfg = load_config(args)
-    home = Path(args.checkpoint).parent
-    if args.work_dir is None and (home / FILE_NAME).is_file():
-        cfg.work_dir = str(home)  # figures and evidence belong to the run that trained it
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    _augment(cfg, args)
-    from fashion_mmdet.commands.train import build_runner
-
-    runner = build_runner(cfg)
-    figures = runner.test()
-    if args.out and runner.rank == 0:
-        write_json(args.out, figures, indent=1)
-        print(f"{len(figures)} figures written to {args.out}.")
-    if runner.rank == 0:
-        print(f"record and evidence are in {runner.work_dir}; next: fashion analyze or compare.")
-    return 0
+    return parser
 
 
 def _augment(cfg: Any, args: argparse.Namespace) -> None:

@@ -18,37 +18,10 @@ _METRICS = ("f1", "imat2019", "ap")
 
 def main(argv: Sequence[str]) -> int:
     """Tune; a table goes to the terminal, the point to ``--out``."""
-    parser = argparse.ArgumentParser(
-        prog="fashion tune",
-        description="Choose score thresholds (for all classes and for some), suppression of "
-        "overlaps, least area, largest count and mask threshold for a figure, on one half of the "
-        "validation photos, and say with an interval what they bring on the other half. Reads "
-        "evidence_val.npz of the work dir; no model is run. The file written is read by fashion "
-        "test and fashion predict.",
-        epilog="Example: fashion tune work_dirs/mask_rcnn_r50_ccp --metric f1 --report-on "
-        "work_dirs/mask_rcnn_r50_ccp/evidence_test.npz",
-    )
-    parser.add_argument("work_dir", metavar="RUN", nargs="?", type=named, help="folder of a run")
-    parser.add_argument("--evidence", metavar="FILE", type=named,
-                        help="an evaluation's .npz, not the run's newest validation")  # fmt: skip
-    parser.add_argument(
-        "--metric",
-        choices=_METRICS,
-        default="f1",
-        help="what to raise: F1 of all classes together at mask IoU 0.5 (f1), the competition's "
-        "rule (imat2019), COCO's mask AP (ap); f1 by default",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the halves (0)")
-    parser.add_argument("--on-all", action="store_true",
-                        help="afterwards choose again on both halves, and write that")  # fmt: skip
-    parser.add_argument("--report-on", metavar="FILE", type=named,
-                        help="also measure the point on this evaluation's .npz, once")  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", type=named,
-                        help=f"write the point there ({FILE_NAME} of the run)")  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="overwrite --out")
-    args = parser.parse_args(argv)
+    arguments = parser()
+    args = arguments.parse_args(argv)
     if args.work_dir is None and args.evidence is None:
-        parser.error("RUN or --evidence expected, got neither")
+        arguments.error("RUN or --evidence expected, got neither")
 
     from fashion_mmdet.core.evidence import read_evidence
     from fashion_mmdet.core.operating_point import write_operating_point
@@ -85,3 +58,36 @@ def main(argv: Sequence[str]) -> int:
         print(f"note: {printed(remark)}")
     print(printed(f"{out}"))
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="fashion tune",
+        description="Choose score thresholds (for all classes and for some), suppression of "
+        "overlaps, least area, largest count and mask threshold for a figure, on one half of the "
+        "validation photos, and say with an interval what they bring on the other half. Reads "
+        "evidence_val.npz of the work dir; no model is run. The file written is read by fashion "
+        "test and fashion predict.",
+        epilog="Example: fashion tune work_dirs/mask_rcnn_r50_ccp --metric f1 --report-on "
+        "work_dirs/mask_rcnn_r50_ccp/evidence_test.npz",
+    )
+    parser.add_argument("work_dir", metavar="RUN", nargs="?", type=named, help="folder of a run")
+    parser.add_argument("--evidence", metavar="FILE", type=named,
+                        help="an evaluation's .npz, not the run's newest validation")  # fmt: skip
+    parser.add_argument(
+        "--metric",
+        choices=_METRICS,
+        default="f1",
+        help="what to raise: F1 of all classes together at mask IoU 0.5 (f1), the competition's "
+        "rule (imat2019), COCO's mask AP (ap); f1 by default",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the halves (0)")
+    parser.add_argument("--on-all", action="store_true",
+                        help="afterwards choose again on both halves, and write that")  # fmt: skip
+    parser.add_argument("--report-on", metavar="FILE", type=named,
+                        help="also measure the point on this evaluation's .npz, once")  # fmt: skip
+    parser.add_argument("--out", metavar="FILE", type=named,
+                        help=f"write the point there ({FILE_NAME} of the run)")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="overwrite --out")
+    return parser

@@ -88,6 +88,8 @@ class Predictor:
         self.classes: tuple[str, ...] = tuple(metainfo["classes"])
         self.palette = _palette(metainfo.get("palette"), self.classes)
         self.point_source: Path | None = None
+        #: What the file says of how the point was chosen.
+        self.point_about: dict[str, Any] = {}
         self.point = self._settle_point(point)
         if score is not None:
             self.point = dataclasses.replace(self.point, score=score, score_of={})
@@ -108,7 +110,8 @@ class Predictor:
         if point is None:
             return OperatingPoint()
         self.point_source = Path(point)
-        return read_operating_point(point, self.classes)[0]
+        chosen, self.point_about = read_operating_point(point, self.classes)
+        return chosen
 
     def __call__(self, image: Image) -> Prediction:
         """Return what is found on one photo: (H, W, 3) uint8, RGB, or a file."""

@@ -225,7 +225,7 @@ class Photos:
             raise AnnotationError(
                 f"{self.evidence.annotations}: evidence with grids expected for a mask threshold "
                 f"of {mask_threshold:g}, got masks of {self.own_threshold:g} alone. Evaluate with "
-                "keep_grids=True of the evaluator."
+                "`fashion test --keep-grids`."
             )
         height_px, width_px = size_hw
         codes = []
