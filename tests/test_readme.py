@@ -65,3 +65,31 @@ def test_files_and_recipes_that_the_readme_names_exist() -> None:
     assert named
     for name in set(named) - {"configs/mine.py"}:  # the reader's own
         assert (REPO / name).exists(), name
+
+
+def test_tuning_of_the_docs_is_what_its_evidence_gives() -> None:
+    from fashion_mmdet.core.operating_point import read_operating_point
+    from fashion_mmdet.tuning.source import read_source
+    from fashion_mmdet.tuning.tune import tune
+
+    page = (REPO / "docs" / "predict.md").read_text(encoding="utf-8")
+    kept = REPO / "docs" / "results" / "ccp" / "mask_rcnn_r50_ccp_cpu_val"
+    source = read_source(kept, None)
+    for metric in ("f1", "imat2019", "ap"):
+        tuned = tune(source, metric)
+        for gain in tuned.gains:
+            assert f"| {metric} | {' | '.join(gain.row())} |" in page
+        assert f"| {metric} | {tuned.point.in_words()} |" in page
+    written, _ = read_operating_point(kept / "operating_point.json", source.evidence.classes)
+    assert written == tune(source, "f1").point
+
+
+def test_augmented_tests_of_the_docs_are_what_the_records_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(REPO)
+    page = (REPO / "docs" / "predict.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"`(fashion compare docs/results/[^`]+)`", page)
+    words = shlex.split(command)[1:]
+    assert {"_tta", "_ensemble"} <= {f"_{word.rpartition('_')[2]}" for word in words}
+    assert main([*words, "--update", "docs/predict.md", "--check"]) == 0

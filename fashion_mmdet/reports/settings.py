@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -91,6 +93,27 @@ def _other_training(first: Run, run: Run) -> str | None:
     return ", ".join(f"{f.images} images of {f.file} ({(_origin(f) or '?')[:12]})" for f in files)
 
 
+def _votes(changed: dict[str, Any]) -> dict[str, str]:
+    """Take the test-time augmentation out of what was changed for a test, and return it in words.
+
+    The views are a pipeline of their own, which would fill a cell step by step.
+    """
+    around = changed.pop("model.tta", None)
+    if not isinstance(around, Mapping):
+        return {}
+    out, steps = {}, changed.pop(_PIPELINE, None) or ()
+    for step in steps:
+        if isinstance(step, Mapping) and step.get("type") == "TestTimeAug":
+            n_views = math.prod(len(options) for options in step.get("transforms", ()))
+            if n_views > 1:
+                out["views"] = str(n_views)
+    members = around.get("members") or ()
+    if members:
+        named = (m.get("config", "") if isinstance(m, Mapping) else str(m) for m in members)
+        out["votes with"] = ", ".join(os.path.basename(os.path.dirname(name)) for name in named)
+    return out
+
+
 def training_hashes(run: Run) -> tuple[str, ...] | None:
     """Return what the run was trained on; None where that is not known.
 
@@ -121,11 +144,9 @@ def settings_of(run: Run) -> dict[str, Any]:
     if record.status in ("stopped", "running"):
         out["training"] = record.status
     if run.split == "test":
-        changed = record.tests[-1].changed
-        if "model.tta" in changed or any(key.startswith("model.tta.") for key in changed):
-            # The views make another pipeline, which would fill the cell step by step.
-            changed = {k: v for k, v in changed.items() if _PIPELINE not in k}
-        out.update({f"tested with {k}": v[-1] for k, v in changed.items()})
+        changed = {key: values[-1] for key, values in record.tests[-1].changed.items()}
+        out.update(_votes(changed))
+        out.update({f"tested with {key}": value for key, value in changed.items()})
     return out
 
 
@@ -256,8 +277,9 @@ def remarks(runs: Sequence[Run]) -> list[str]:
         for session in record.sessions:
             if session.changed:
                 out.append(f"{run.name} was resumed with other {_few(list(session.changed))}.")
-        if run.split == "test" and (changed := record.tests[-1].changed):
-            pairs = [f"{key} {said(values[-1])}" for key, values in changed.items()]
+        if run.split == "test" and record.tests[-1].changed:
+            changed = {key: values[-1] for key, values in record.tests[-1].changed.items()}
+            pairs = [f"{key} {said(v)}" for key, v in (_votes(changed) | changed).items()]
             out.append(f"{run.name} was tested under other settings than trained: {_few(pairs)}.")
     return out
 

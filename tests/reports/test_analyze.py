@@ -106,7 +106,7 @@ def only(run, kept):
     arrays = {f.name: getattr(evidence.found, f.name) for f in dataclasses.fields(evidence.found)}
     given = arrays.pop("counts")
     few = Shapes(
-        **{name: array[kept] for name, array in arrays.items()},
+        **{name: None if array is None else array[kept] for name, array in arrays.items()},
         counts=tuple(given[n] for n in kept),
     )
     return dataclasses.replace(run, evidence=dataclasses.replace(evidence, found=few))
