@@ -197,7 +197,7 @@ def test_notebook_runs_and_shows_its_pictures(executed: tuple[Any, Path]) -> Non
 @pytest.mark.mm
 @pytest.mark.slow
 def test_notebook_leaves_a_record_and_a_valid_submission(executed: tuple[Any, Path]) -> None:
-    from datasets_tools.check_submission import check_submission
+    from datasets_tools.submission import check_submission
     from fashion_mmdet.core.run_record import read_run
 
     book, home = executed

@@ -99,12 +99,12 @@ TOOLS: dict[str, tuple[str, str, str]] = {
         "all.json --out train.csv",
     ),
     "submission": (
-        "datasets_tools.submission",
+        "datasets_tools.submission.results",
         "write COCO results as the CSV that iMaterialist 2019 takes as an entry",
         "results.json images.json --sample sample_submission.csv --out submission.csv",
     ),
     "check-submission": (
-        "datasets_tools.check_submission",
+        "datasets_tools.submission.check_command",
         "find what is wrong with an entry to iMaterialist 2019 before it is handed in",
         "submission.csv --sample sample_submission.csv",
     ),

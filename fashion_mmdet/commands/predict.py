@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets_tools.report import counted, say
-from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.errors import ConfigError, FashionError
 from fashion_mmdet.core.files import refuse_overwrite, sha256_of
 from fashion_mmdet.core.operating_point import OperatingPoint
-from fashion_mmdet.inference.inputs import Sources, find_sources
+from fashion_mmdet.inference.inputs import OUTPUT_FOLDERS, Sources, find_sources
 from fashion_mmdet.inference.ledger import FILE_NAME, Entry, Ledger, names_in
+from fashion_mmdet.inference.names import named_apart
 
 _MOST_CLASSES = 8
 
@@ -50,18 +52,20 @@ def main(argv: Sequence[str]) -> int:
         resume=args.resume, force=args.force,
     ) as ledger:  # fmt: skip
         outputs.remove_outputs(out_dir, stale)
+        sources.all = named_apart(sources.all, ledger.names)
         tally = job.run(
             predictor, sources.all, ledger, out_dir, wanted,
             every=args.every, batch_size=args.batch_size,
         )  # fmt: skip
 
         def entries() -> Iterator[Entry]:
-            return job.entries_of(sources.all, ledger, args.every)
+            return job.entries_of(sources.all, ledger)
 
         written = [FILE_NAME, *job.folders(out_dir, wanted)]
         if args.pictures:
             written += job.write_videos(sources.all, ledger, out_dir, args.every, predictor.palette)
         notes = _of_other_weights(predictor, settings["checkpoint"])
+        notes += _of_other_votes(predictor, args)
         if args.coco:
             left_out = outputs.write_results(out_dir, entries(), predictor.classes, ids)
             notes += [f"results.json: left out {count} {what}" for what, count in left_out.items()]
@@ -145,34 +149,100 @@ def _check_inputs(args: argparse.Namespace, sources: Sources, out_dir: Path) -> 
     """Refuse, before the model is loaded, what cannot end well."""
     if out_dir.exists() and not out_dir.is_dir():
         raise FashionError(f"{out_dir}: a folder expected, found a file. Choose another --out.")
+    _refuse_foreign_pictures(args, sources, out_dir)
     videos = [source.path for source in sources.all if source.is_video]
     if videos and args.submission:
         raise FashionError(f"{videos[0]}: photos expected for --submission, got a video.")
     if videos and args.cutouts:
         raise FashionError(f"{videos[0]}: photos expected for --cutouts, got a video.")
+    if args.submission:
+        _require_submission(args, sources)
     if not args.resume:
         for name in ("instances.csv", "results.json", "images.json", "submission.csv"):
             refuse_overwrite(out_dir / name, args.force)
 
 
+def _require_submission(args: argparse.Namespace, sources: Sources) -> None:
+    """Refuse what the submission could not hold at the end."""
+    from datasets_tools.submission import require_ids
+    from datasets_tools.submission.rules import MOST_SIZE_PX
+    from fashion_mmdet.inference.submission import id_of
+
+    if args.submission_size > MOST_SIZE_PX:
+        raise ConfigError(
+            f"--submission-size: at most {MOST_SIZE_PX} px expected, got {args.submission_size}."
+        )
+    listed = set(_submission_ids(args, sources))
+    ids = [i for i in map(id_of, sources.all) if not args.sample or i in listed]
+    require_ids(ids, "photos of the submission")
+
+
+def _refuse_foreign_pictures(args: argparse.Namespace, sources: Sources, out_dir: Path) -> None:
+    """Refuse to write where pictures lie that are not of an earlier run."""
+    for name in OUTPUT_FOLDERS:
+        folder = out_dir / name
+        if folder.is_symlink():
+            raise FashionError(
+                f"{folder}: a folder of the outputs expected, got a link to another. Remove the "
+                "link, or choose another --out."
+            )
+        inside = os.path.realpath(folder) + os.sep
+        photo = next((s for s in sources.all if os.path.realpath(s.path).startswith(inside)), None)
+        if photo is not None:
+            raise FashionError(
+                f"{photo.path}: a photo outside {folder}, where pictures are written, expected. "
+                "Choose another --out."
+            )
+        is_known = (out_dir / FILE_NAME).is_file() and (args.resume or args.force)
+        if not is_known and folder.is_dir() and any(folder.iterdir()):
+            raise FashionError(
+                f"{folder}: an empty folder expected, it holds files of something else. Choose "
+                "another --out."
+            )
+
+
 def _settings(predictor: Any, args: argparse.Namespace) -> dict[str, Any]:
+    from fashion_mmdet.inference.models import find_trained
+
     return {
         "checkpoint": sha256_of(predictor.checkpoint),
         "config": predictor.cfg_sha256,
         "operating point": dataclasses.asdict(predictor.point),
         "--tta": args.tta,
-        "--ensemble": [os.path.abspath(member) for member in args.ensemble],
+        "--ensemble": [
+            [sha256_of(path) for path in find_trained(member)] for member in args.ensemble
+        ],
+        "--batch-size": args.batch_size,
     }
 
 
 def _of_other_weights(predictor: Any, sha256: str) -> list[str]:
     """Say where the operating point was chosen with other weights than those that predict."""
-    theirs = predictor.point_about.get("checkpoint_sha256")
-    if theirs in (None, sha256):
+    about = predictor.point_about
+    theirs, name = about.get("checkpoint_sha256"), str(about.get("checkpoint"))
+    epoch = re.fullmatch(r"epoch (\d+)", name)
+    ours = re.search(r"epoch_(\d+)", predictor.checkpoint.name)
+    differs = theirs != sha256 if theirs else bool(epoch and ours and epoch[1] != ours[1])
+    if not differs:
         return []
     return [
-        f"note: {predictor.point_source} was tuned with other weights "
-        f"({predictor.point_about.get('checkpoint')}) than {predictor.checkpoint.name}."
+        f"note: {predictor.point_source} was tuned with other weights ({name}) than "
+        f"{predictor.checkpoint.name}"
+    ]
+
+
+def _of_other_votes(predictor: Any, args: argparse.Namespace) -> list[str]:
+    """Say where the point was chosen with other views or members than those that vote here."""
+    if not predictor.point_about:
+        return []
+    made_with = predictor.point_about.get("made_with", {})
+    theirs = (made_with.get("views", 1) > 1, bool(made_with.get("members")))
+    if theirs == (args.tta, bool(args.ensemble)):
+        return []
+    words = [w for w, on in zip(("--tta", "--ensemble"), theirs, strict=True) if on]
+    return [
+        f"note: {predictor.point_source} was tuned for {' '.join(words) or 'the plain model'}; "
+        "scores of other votes differ"
     ]
 
 
@@ -211,6 +281,9 @@ def _say(
         "the default" if predictor.point == OperatingPoint() else "the command line"
     )
     say(f"kept: {predictor.point.in_words()} (from {point})")
+    lowest = min([predictor.point.score, *predictor.point.score_of.values()])
+    if predictor.floor is not None and lowest < predictor.floor:
+        say(f"note: the config itself drops scores below {predictor.floor:g}")
     n_photos = tally.n_new + tally.n_known
     n_found = sum(tally.of_class.values())
     if n_found:

@@ -17,8 +17,8 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -26,6 +26,7 @@ import numpy as np
 from .errors import AnnotationError, FashionError
 from .files import atomic_open
 from .matching import AREAS, IOU_THRESHOLDS, MAX_DETECTIONS, Matches
+from .operating_point import checked_point
 from .shapes import ARRAY_NAMES, GRID_NAMES, Shapes, pack, require_within, unpack
 
 _VERSION = 2
@@ -43,6 +44,8 @@ _MOST_RATIO = 1000
 #: pycocotools counts pixels in 32 bits.
 _MOST_PIXELS = 2**31 - 1
 _OVERLAP_KINDS = ("bbox", "segm")
+#: What made_with may hold -> what stands for it where it does not.
+_MADE_WITH: dict[str, Any] = {"point": {}, "views": 1, "members": []}
 _KINDS = {"i": "iu", "f": "f", "b": "b"}
 
 
@@ -65,6 +68,11 @@ class Evidence:
         matches: what was overlapped (``"bbox"``, ``"segm"``) -> how it fared.
         mask_threshold: the probability from which on a pixel is of a detection's mask; None where
             that is not known.
+        made_with: what sets the detections apart from all those of one model that saw each photo
+            once, as plain JSON: ``point``, the operating point that has cut them, as a dict; with
+            test-time augmentation or an ensemble ``views``, how many of a photo each model saw, and
+            ``members``, names of the further models that voted. Empty for a plain test, and where
+            it is not known.
     """
 
     classes: tuple[str, ...]
@@ -79,6 +87,7 @@ class Evidence:
     found: Shapes
     matches: Mapping[str, Matches]
     mask_threshold: float | None = None
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_evidence(path: str | os.PathLike[str], evidence: Evidence) -> None:
@@ -94,6 +103,8 @@ def write_evidence(path: str | os.PathLike[str], evidence: Evidence) -> None:
     }
     if evidence.mask_threshold is not None:
         head["mask_threshold"] = evidence.mask_threshold
+    if evidence.made_with:
+        head["made_with"] = dict(evidence.made_with)
     text = json.dumps(head, ensure_ascii=False).encode("utf-8", "backslashreplace")
     arrays: dict[str, Any] = {"head": np.frombuffer(text, dtype=np.uint8)}
     parts = {"truth": pack(evidence.truth), "found": pack(evidence.found)}
@@ -122,6 +133,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
             )
         _check_kinds(path, head["matches"])
         _check_mask_threshold(path, head.get("mask_threshold"))
+        _check_made_with(path, head.get("made_with", {}), tuple(map(str, head["classes"])))
         images, n_labels = parts["images"], len(head["classes"])
         _check_images(path, images)
         shapes = {
@@ -129,7 +141,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
             for part in ("truth", "found")
         }
         matches = {
-            kind: Matches(**{field.name: parts[kind][field.name] for field in fields(Matches)})
+            kind: Matches(**{f.name: parts[kind][f.name] for f in fields(Matches)})
             for kind in head["matches"]
         }
         for kind, found in matches.items():
@@ -153,6 +165,7 @@ def read_evidence(path: str | os.PathLike[str]) -> Evidence:
             found=shapes["found"],
             matches=matches,
             mask_threshold=head.get("mask_threshold"),
+            made_with=head.get("made_with", {}),
         )
     except FileNotFoundError:
         raise FashionError(
@@ -232,8 +245,39 @@ def _check_mask_threshold(path: str | os.PathLike[str], threshold: Any) -> None:
         )
 
 
+def _check_made_with(path: str | os.PathLike[str], given: Any, classes: Sequence[str]) -> None:
+    if not isinstance(given, dict) or not set(given) <= set(_MADE_WITH):
+        raise AnnotationError(
+            f"{path}: made_with: an object of {', '.join(_MADE_WITH)} expected, got "
+            f"{given!r:.60}. Evaluate again with `fashion test`."
+        )
+    point, views, members = (given.get(name, default) for name, default in _MADE_WITH.items())
+    if not isinstance(point, dict):
+        raise AnnotationError(
+            f"{path}: made_with: an operating point expected, got {point!r:.40}. "
+            "Evaluate again with `fashion test`."
+        )
+    checked_point(point, classes, f"{path}: made_with: point")
+    if not isinstance(views, int) or isinstance(views, bool) or views < 1:
+        raise AnnotationError(
+            f"{path}: made_with: at least 1 view expected, got {views!r:.40}. "
+            "Evaluate again with `fashion test`."
+        )
+    if not isinstance(members, list) or not all(isinstance(name, str) for name in members):
+        raise AnnotationError(
+            f"{path}: made_with: a list of members' names expected, got {members!r:.40}. "
+            "Evaluate again with `fashion test`."
+        )
+
+
 def _check_images(path: str | os.PathLike[str], images: Mapping[str, np.ndarray]) -> None:
     ids, size_hw = images["image_ids"], images["size_hw"]
+    if "predicted" not in images:
+        raise AnnotationError(
+            f"{path}: evidence that says which photos the model saw expected, got an earlier "
+            "release's, which does not. Evaluate again: `fashion test CONFIG CHECKPOINT`, with "
+            "`--split val` for the validation set."
+        )
     predicted = images["predicted"]
     is_whole = ids.dtype.kind in "iu" and size_hw.dtype.kind in "iu" and predicted.dtype == bool
     fits = ids.ndim == 1 and size_hw.shape == (ids.size, 2) and predicted.shape == ids.shape
@@ -255,7 +299,7 @@ _IMAGE_ARRAYS = {"image_ids", "size_hw", "predicted"}
 _MEMBERS: dict[str, set[str]] = {
     "head": {""}, "images": _IMAGE_ARRAYS, "truth": set(ARRAY_NAMES),
     "found": {*ARRAY_NAMES, *GRID_NAMES},
-    **{kind: {field.name for field in fields(Matches)} for kind in _OVERLAP_KINDS},
+    **{kind: {f.name for f in fields(Matches)} for kind in _OVERLAP_KINDS},
 }  # fmt: skip
 
 

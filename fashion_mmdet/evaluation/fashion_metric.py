@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +30,12 @@ from fashion_mmdet.core.evidence import Evidence
 from fashion_mmdet.core.files import sha256_of
 from fashion_mmdet.core.ground_truth import GroundTruth, read_ground_truth
 from fashion_mmdet.core.image_scores import IMAT2019_LOCAL, imat2019_scores, matterport_scores
-from fashion_mmdet.core.matching import match
+from fashion_mmdet.core.matching import Matches, match
 from fashion_mmdet.core.operating_point import OperatingPoint, read_operating_point
 from fashion_mmdet.core.paste import paste_mask
 from fashion_mmdet.core.rle import encode_mask
 from fashion_mmdet.core.shapes import to_shapes
+from fashion_mmdet.core.thresholds import threshold_curves
 from fashion_mmdet.core.views import has_view_46, mean_46, shoes_as_one
 
 _DEFAULT = ("bbox", "segm")
@@ -61,9 +64,12 @@ class FashionMetric(BaseMetric):
     :mod:`fashion_mmdet.core.views`); the same for ``bbox`` and ``boundary``. With masks also
     ``coco/notebook/mAP_50``, ``precision``, ``recall`` and ``F1`` at a score of 0.7, and
     ``coco/imat2019_local`` at one of 0.5, or of what ``point`` keeps (see
-    :mod:`fashion_mmdet.core.image_scores`). What has
-    nothing to measure (no ground truth of that class or size) is left out. A model that predicts
-    nothing gets 0.0, so that ``save_best`` has something to compare.
+    :mod:`fashion_mmdet.core.image_scores`). With ``point`` also ``coco/segm_F1_50``,
+    ``segm_precision_50`` and ``segm_recall_50`` of what it keeps, every instance weighing the same
+    (see :mod:`fashion_mmdet.core.thresholds`), and the same for ``bbox``; ``segm_F1_50`` is what
+    ``fashion tune`` chooses by. What has nothing to measure (no ground truth of that class or size)
+    is left out. A model that predicts nothing gets 0.0, so that ``save_best`` has something to
+    compare.
 
     Args:
         ann_file: the COCO file to score against; all of its images count.
@@ -113,6 +119,7 @@ class FashionMetric(BaseMetric):
         self._mask_threshold: float | None = None
         self._truth: GroundTruth | None = None
         self._found: dict[str, list[dict[str, Any]]] = {}
+        self._matches: dict[str, Matches] = {}
         self._photos: str | None = None
         self._predicted: set[int] = set()
 
@@ -162,7 +169,7 @@ class FashionMetric(BaseMetric):
     def _threshold(self, mask: Any) -> float | None:
         """Return what the mask is scored with; None where that is not known."""
         made_with = getattr(mask, "threshold", None)
-        return made_with if self._point is None else self._point.mask_threshold
+        return made_with if self._point is None else float(self._point.mask_threshold)
 
     def _encoded(self, mask: Any) -> dict[str, Any]:
         """Return the mask's code, made anew where the point asks for another threshold."""
@@ -212,7 +219,7 @@ class FashionMetric(BaseMetric):
             )
         measured: dict[str, AveragePrecision] = {}
         out: dict[str, float] = {}
-        self._found, self._photos = {}, _folder(truth, results)
+        self._found, self._matches, self._photos = {}, {}, _folder(truth, results)
         self._predicted = {image["image_id"] for image in results}
         thresholds = set().union(*(image.get("mask_thresholds", ()) for image in results))
         self._mask_threshold = thresholds.pop() if len(thresholds) == 1 else None
@@ -230,20 +237,35 @@ class FashionMetric(BaseMetric):
         if "segm" in self._found:
             out.update(_by_image(truth, self._found["segm"], self._point is not None))
         _log(_table(truth, measured, out))
+        if self._point is not None:
+            for kind in self._kinds():
+                at_50 = _at_50(self._matched(kind), len(truth.classes))
+                out.update({f"{kind}_{name}_50": value for name, value in at_50.items()})
+                said = ", ".join(f"{name} {100 * value:.1f}" for name, value in at_50.items())
+                _log(f"{self.point_file}: {kind} of what it keeps at IoU 0.5, %: {said or '-'}.")
         return out
+
+    def _kinds(self) -> list[str]:
+        """Return what was scored and can be kept: masks' outlines are not."""
+        return [kind for kind in ("bbox", "segm") if kind in self._found]
+
+    def _matched(self, kind: str) -> Matches:
+        """Return how the detections of the last evaluation fared, found once."""
+        assert self._truth is not None
+        if kind not in self._matches:
+            self._matches[kind] = match(
+                self._truth.size_hw_of, self._truth.annotations, self._found[kind], kind
+            )
+        return self._matches[kind]
 
     def evidence(self) -> Evidence | None:
         """Return how each detection and instance of the last evaluation fared; None before one.
 
         On the main process alone; boundaries are left out, as masks' outlines are not kept.
         """
-        truth, kinds = self._truth, [kind for kind in ("bbox", "segm") if kind in self._found]
+        truth, kinds = self._truth, self._kinds()
         if truth is None or not kinds:
             return None
-        matches = {
-            kind: match(truth.size_hw_of, truth.annotations, self._found[kind], kind)
-            for kind in kinds
-        }
         # Masks last: their codes, and their scores where those are others.
         found = self._found[kinds[-1]]
         if self._grids is not None:
@@ -261,8 +283,9 @@ class FashionMetric(BaseMetric):
             predicted=np.isin(image_ids, list(self._predicted)),
             truth=to_shapes(truth.annotations, position, "category_id"),
             found=to_shapes(found, position, "label"),
-            matches=matches,
+            matches={kind: self._matched(kind) for kind in kinds},
             mask_threshold=self._mask_threshold,
+            made_with={} if self._point is None else {"point": dataclasses.asdict(self._point)},
         )
 
 
@@ -299,6 +322,14 @@ def _by_image(truth: GroundTruth, found: list[dict[str, Any]], is_chosen: bool) 
         "notebook/F1": notebook.f1,
         IMAT2019_LOCAL: float(imat2019_scores(truth, sure).mean()),
     }
+
+
+def _at_50(matches: Matches, n_labels: int) -> dict[str, float]:
+    """Return F1, precision and recall of all detections at IoU 0.5, without what is of nothing."""
+    curves = threshold_curves(matches, n_labels, np.zeros(1))
+    values_K1 = {"F1": curves.f1_KT, "precision": curves.precision_KT, "recall": curves.recall_KT}
+    found = {name: float(of_K1[-1, 0]) for name, of_K1 in values_K1.items()}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def _encoded(mask: Any) -> dict[str, Any]:

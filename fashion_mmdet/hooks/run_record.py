@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
@@ -69,7 +70,8 @@ class RunRecordHook(Hook):
       under the name ``run_<time>.json``.
     * A test adds its figures to the record of the work dir, or makes one that holds them alone.
     * Beside it, ``evidence_val.npz`` and ``evidence_test.npz`` hold how each detection and instance
-      of the newest validation and test fared (:mod:`fashion_mmdet.core.evidence`).
+      of the newest validation and test fared (:mod:`fashion_mmdet.core.evidence`), and how many
+      views and which models voted, where it was more than one of each.
 
     The main process writes. Whatever fails here is a warning and stops no run.
     """
@@ -83,6 +85,7 @@ class RunRecordHook(Hook):
         self._started_s = 0.0
         self._training = Clock()
         self._scoring = Clock()
+        self._views: int | None = None
         self._cuda_bytes = 0
         self._failures = 0
 
@@ -132,6 +135,7 @@ class RunRecordHook(Hook):
         self._record = dataclasses.replace(self._record, losses=points)
 
     def before_val_epoch(self, runner: Runner) -> None:
+        self._views = None
         self._scoring = Clock()
         self._scoring.start()
 
@@ -139,6 +143,7 @@ class RunRecordHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         self._scoring.tick(_n_images(data_batch) * runner.world_size)
+        self._views = _n_views(data_batch)
 
     before_test_epoch = before_val_epoch
     after_test_iter = after_val_iter
@@ -155,7 +160,7 @@ class RunRecordHook(Hook):
             added = Validation(runner.epoch, runner.iter, figures, nonfinite, rate)
             validations = (*record.validations, added)
             self._write(runner, dataclasses.replace(record, validations=validations))
-            _keep_evidence(runner, "val", runner.val_evaluator)
+            _keep_evidence(runner, "val", runner.val_evaluator, self._views)
 
         self._guarded(runner, add)
 
@@ -206,7 +211,8 @@ class RunRecordHook(Hook):
             before = dataclasses.replace(record, config=config)
             changed = changed_config(before, as_tested(runner.cfg))
             add_test(runner.work_dir, dataclasses.replace(test, changed=changed))
-            _keep_evidence(runner, _split_of(test, record), runner.test_evaluator)
+            split = _split_of(test, record)
+            _keep_evidence(runner, split, runner.test_evaluator, self._views)
 
         self._guarded(runner, add)
         return metrics
@@ -313,16 +319,27 @@ class RunRecordHook(Hook):
                 )
 
 
-def _keep_evidence(runner: Runner, split: str, evaluator: Any) -> None:
+def _keep_evidence(runner: Runner, split: str, evaluator: Any, views: int | None) -> None:
     """Write how each detection and instance fared, where a metric keeps that, and name the file.
 
-    The file is that of the newest evaluation of the split.
+    The file is that of the newest evaluation of the split. Who voted no metric knows.
+
+    Args:
+        runner: with its model.
+        split: ``"val"`` or ``"test"``.
+        evaluator: of the split.
+        views: how many of each photo the model was given; None without test-time augmentation.
     """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    members = list(getattr(model, "member_names", ()))
+    voters = {} if views is None else {"views": views, "members": members}
     for metric in evaluator.metrics:
         keeps = getattr(metric, "evidence", None)
         evidence = keeps() if callable(keeps) else None
         if evidence is not None:
             name = _evidence_name(split)
+            made_with = {**evidence.made_with, **voters}
+            evidence = dataclasses.replace(evidence, made_with=made_with)
             write_evidence(Path(runner.work_dir) / name, evidence)
             add_evaluation(runner.work_dir, name)
 
@@ -381,9 +398,15 @@ def _n_images(batch: Any) -> int:
     if not isinstance(batch, Mapping) or "inputs" not in batch:
         return 0
     inputs = batch["inputs"]
-    # With test-time augmentation the batch's photos lie in lists, one for each view.
+    return len(inputs if _n_views(batch) is None else inputs[0])
+
+
+def _n_views(batch: Any) -> int | None:
+    """Return how many views of each photo a batch has; None without test-time augmentation."""
+    inputs = batch.get("inputs") if isinstance(batch, Mapping) else None
+    # With it the batch's photos lie in lists, one for each view.
     several = isinstance(inputs, list) and inputs and isinstance(inputs[0], (list, tuple))
-    return len(inputs[0] if several else inputs)
+    return len(inputs) if inputs and several else None
 
 
 def _last_line(error: BaseException) -> str:

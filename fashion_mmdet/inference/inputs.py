@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,8 @@ from .photos import FORMAT_OF
 
 #: Suffixes, lower case, of what is read frame by frame.
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
+#: Folders within that of the outputs, in which no photo is looked for.
+OUTPUT_FOLDERS = ("pictures", "cutouts")
 #: Columns of a list that may name the photos, the first that is there counts.
 _NAME_COLUMNS = ("ImageId", "image", "file_name", "photo", "path")
 
@@ -31,7 +32,7 @@ class Source:
         path: the file.
         file_name: its place below the folder that was given, with ``/`` between folders; of a
             photo that was given by itself its name.
-        name: that without the suffix: what its outputs are called.
+        name: what its outputs are called; set by :func:`.names.named_apart`.
         image_id: what a list calls it; None where it comes from none.
     """
 
@@ -72,22 +73,22 @@ def find_sources(
         inputs: photos, videos, folders (looked through to the bottom), patterns such as
             ``"photos/*.jpg"`` or ``"**/*.png"``, or CSV lists with a column ``ImageId``.
         images_dir: where the photos of lists are; None for the folder of each list.
-        out_dir: the folder of the outputs, which is left out of folders that hold it.
+        out_dir: the folder of the outputs, whose pictures are not looked at.
 
     Raises:
         FashionError: for an input that is not there, or inputs that name no photo.
     """
     found = Sources()
-    seen: set[str] = set()
+    own = _Own(out_dir)
     for given in inputs:
         if os.path.isdir(given):
-            _add(found, seen, _in_folder(given, found.counts, out_dir))
+            _add(found, _in_folder(given, found.counts, own))
         elif given.lower().endswith(".csv") and os.path.isfile(given):
-            _add(found, seen, _in_list(given, images_dir, found))
+            _add(found, _in_list(given, images_dir, found))
         elif os.path.exists(given):
-            _add(found, seen, [Source(given, os.path.basename(given))])
+            _add(found, [Source(given, os.path.basename(given))])
         elif glob.has_magic(given):
-            _add(found, seen, _by_pattern(given, found.counts, out_dir))
+            _add(found, _by_pattern(given, found.counts, own))
         else:
             raise FashionError(
                 f"{given}: a photo, a video, a folder, a pattern or a CSV list expected, found "
@@ -99,26 +100,48 @@ def find_sources(
             f"{' '.join(inputs)[:200]}: at least one photo expected, found none"
             f"{f' ({passed})' if passed else ''}. Photos end in {', '.join(FORMAT_OF)}."
         )
-    found.all = _named_apart(found.all)
+    found.all = _told_apart(found.all)
     return found
 
 
-def _add(found: Sources, seen: set[str], sources: Iterable[Source]) -> None:
+class _Own:
+    """Tells which folders are those of the outputs."""
+
+    def __init__(self, out_dir: str | None) -> None:
+        self._real = (
+            () if out_dir is None
+            else tuple(os.path.realpath(os.path.join(out_dir, name)) for name in OUTPUT_FOLDERS)
+        )  # fmt: skip
+
+    def holds(self, path: str) -> bool:
+        """Return whether ``path`` is one of them, or lies in one."""
+        real = os.path.realpath(path)
+        return any(real == own or real.startswith(own + os.sep) for own in self._real)
+
+
+def _add(found: Sources, sources: Iterable[Source]) -> None:
+    # A list may call one photo by two names; each of them is to have its row.
+    seen = {(os.path.realpath(source.path), source.image_id) for source in found.all}
     for source in sources:
-        real = os.path.realpath(source.path)
-        if real in seen:
+        key = os.path.realpath(source.path), source.image_id
+        if key in seen:
             found.counts["named twice"] += 1
             continue
-        seen.add(real)
+        seen.add(key)
         found.all.append(source)
 
 
-def _in_folder(folder: str, counts: Counter[str], out_dir: str | None) -> list[Source]:
-    own = None if out_dir is None else os.path.realpath(out_dir)
+def _in_folder(folder: str, counts: Counter[str], own: _Own) -> list[Source]:
     out = []
-    for place, folders, files in os.walk(folder):
-        kept = [name for name in folders if not name.startswith(".")]
-        folders[:] = sorted(n for n in kept if os.path.realpath(os.path.join(place, n)) != own)
+
+    def unread(error: OSError) -> None:
+        counts["folders that may not be read"] += 1
+
+    for place, folders, files in os.walk(folder, onerror=unread):
+        linked = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        counts["links to folders, which are not followed"] += len(linked)
+        kept = [name for name in folders if not name.startswith(".") and name not in linked]
+        folders[:] = sorted(name for name in kept if not own.holds(os.path.join(place, name)))
         for name in sorted(files):
             path = os.path.join(place, name)
             if name.startswith("."):  # also what macOS leaves beside each photo, ._name.jpg
@@ -127,10 +150,12 @@ def _in_folder(folder: str, counts: Counter[str], out_dir: str | None) -> list[S
                 counts["files that are no photos by their suffix"] += 1
             else:
                 out.append(Source(path, Path(os.path.relpath(path, folder)).as_posix()))
+    for reason in [reason for reason, count in counts.items() if not count]:
+        del counts[reason]
     return out
 
 
-def _by_pattern(pattern: str, counts: Counter[str], out_dir: str | None) -> list[Source]:
+def _by_pattern(pattern: str, counts: Counter[str], own: _Own) -> list[Source]:
     paths = sorted(glob.glob(pattern, recursive=True))
     fixed = []
     for part in Path(pattern).parts:
@@ -138,10 +163,9 @@ def _by_pattern(pattern: str, counts: Counter[str], out_dir: str | None) -> list
             break
         fixed.append(part)
     root = os.path.join(*fixed) if fixed else "."
-    own = None if out_dir is None else os.path.realpath(out_dir) + os.sep
     out = []
     for path in paths:
-        if not os.path.isfile(path) or (own and os.path.realpath(path).startswith(own)):
+        if not os.path.isfile(path) or own.holds(path):
             continue
         if not path.lower().endswith((*FORMAT_OF, *VIDEO_SUFFIXES)):
             counts["files that are no photos by their suffix"] += 1
@@ -184,19 +208,20 @@ def _in_list(path: str, images_dir: str | None, found: Sources) -> list[Source]:
     return out
 
 
-def _named_apart(sources: list[Source]) -> list[Source]:
-    """Return the sources with names of which no two have one stem, whatever the case.
-
-    Outputs are called by the stem: ``a.jpg`` and ``a.png`` would write one picture.
-    """
-    taken: set[str] = set()
-    out = []
+def _told_apart(sources: list[Source]) -> list[Source]:
+    """Return the sources; where two of several folders have one file name, with folders before."""
+    paths_of: dict[str, set[str]] = {}
     for source in sources:
-        stem = posixpath.splitext(source.file_name)[0]
-        number, chosen = 1, stem
-        while chosen.lower() in taken:
-            number += 1
-            chosen = source.file_name if number == 2 else f"{stem}_{number}"
-        taken.add(chosen.lower())
-        out.append(replace(source, name=chosen))
-    return out
+        paths_of.setdefault(source.file_name, set()).add(os.path.realpath(source.path))
+    alike = {name for name, paths in paths_of.items() if len(paths) > 1}
+    if not alike:
+        return sources
+    parts = {s.path: Path(os.path.abspath(s.path)).parts for s in sources}
+    among = [parts[s.path] for s in sources if s.file_name in alike]
+    depth = 1
+    while len({p[-depth:] for p in among}) < len(set(among)):
+        depth += 1
+    return [
+        replace(s, file_name="/".join(parts[s.path][-depth:])) if s.file_name in alike else s
+        for s in sources
+    ]

@@ -7,6 +7,7 @@ of a few photos, however many there are.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections import Counter, deque
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -29,9 +31,11 @@ from .outputs import (
     CUTOUTS,
     PICTURES,
     Palette,
-    cutouts_path,
     drawn,
+    n_cutouts,
+    n_with_pixels,
     picture_path,
+    remove_outputs,
     write_cutouts_of,
     write_picture,
 )
@@ -42,8 +46,10 @@ from .videos import SUFFIX, Video, even, write_video
 _In, _Out = TypeVar("_In"), TypeVar("_Out")
 #: Threads that read photos.
 _READERS = 2
-#: Seconds of work that a full disk or a kill may cost: photos between two fsyncs.
+#: Photos between two fsyncs of the ledger: what a power cut may cost. A kill costs none.
 _SYNC_EVERY = 16
+#: Errors of the system that concern all files, not one photo's.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def run(
         # None: hidden unless stderr is a terminal
         with tqdm(written, unit="photo", disable=None) as bar:
             for n, entry in enumerate(bar, start=1):
+                if entry.prediction is None:
+                    _remove_stale(ledger, entry, out_dir)
                 ledger.append(entry)
                 _count(tally, entry)
                 if n % _SYNC_EVERY == 0:
@@ -112,28 +120,23 @@ def run(
     return tally
 
 
-def entries_of(sources: Iterable[Source], ledger: Ledger, every: int) -> Iterator[Entry]:
-    """Yield the entries of the sources, in their order; of a video those of its frames."""
+def _remove_stale(ledger: Ledger, entry: Entry, out_dir: Path) -> None:
+    """Remove what an earlier run has drawn of a photo that cannot be read any more."""
+    known = ledger.get(entry.source, entry.frame)
+    if known is not None and known.prediction is not None and entry.frame is None:
+        remove_outputs(out_dir, [known.name])
+
+
+def entries_of(sources: Iterable[Source], ledger: Ledger) -> Iterator[Entry]:
+    """Yield the entries of the sources, in their order and called as now; of a video its frames."""
     for source in sources:
         whole = os.path.abspath(source.path)
-        if source.is_video:
-            for _, entry in _entries_of_video(source, ledger, every):
-                if entry is not None:
-                    yield entry
-        elif (known := ledger.get(whole)) is not None:
-            yield known
-
-
-def _entries_of_video(
-    source: Source, ledger: Ledger, every: int
-) -> Iterator[tuple[Any, Entry | None]]:
-    """Yield each looked-at frame, (H, W, 3) uint8 BGR, with its entry."""
-    whole = os.path.abspath(source.path)
-    try:
-        for number, frame_bgr in Video(source.path, every).frames():
-            yield frame_bgr, ledger.get(f"{whole}#{number:06d}")
-    except FashionError:  # it has been told of as a source that cannot be read
-        return
+        numbers = ledger.frames_of(whole) if source.is_video else [None]
+        for number in numbers:
+            known = ledger.get(whole, number)
+            if known is not None:
+                at = "" if number is None else f"#{number:06d}"
+                yield replace(known, file_name=f"{source.file_name}{at}", image_id=source.image_id)
 
 
 def write_videos(
@@ -144,12 +147,7 @@ def write_videos(
     for source in sources:
         if not source.is_video:
             continue
-        pairs = _entries_of_video(source, ledger, every)
-        frames = (
-            even(drawn(frame, entry.prediction, palette))
-            for frame, entry in pairs
-            if entry is not None and entry.prediction is not None
-        )
+        frames = _drawn_frames(source, ledger, every, palette)
         path = picture_path(out_dir, source.name).with_name(
             f"{os.path.basename(source.name)}{SUFFIX}"
         )
@@ -160,6 +158,16 @@ def write_videos(
         if write_video(path, frames, fps):
             written.append(os.path.relpath(path, out_dir))
     return written
+
+
+def _drawn_frames(
+    source: Source, ledger: Ledger, every: int, palette: Palette
+) -> Iterator[np.ndarray]:
+    whole = os.path.abspath(source.path)
+    for number, frame_bgr in Video(source.path, every).frames():
+        entry = ledger.get(whole, number)
+        if frame_bgr is not None and entry is not None and entry.prediction is not None:
+            yield even(drawn(frame_bgr, entry.prediction, palette))
 
 
 def folders(out_dir: Path, wanted: Wanted) -> list[str]:
@@ -188,7 +196,7 @@ def _tasks(
         if entry in ledger:
             known = ledger.get(entry.source)
             assert known is not None
-            entry = replace(known, name=source.name, file_name=source.file_name)
+            entry = replace(known, file_name=source.file_name, image_id=source.image_id)
             if not _lacks_files(entry, out_dir, wanted):
                 tally.n_known += 1
                 _count(tally, entry, is_new=False)
@@ -199,19 +207,31 @@ def _tasks(
 def _frames(source: Source, ledger: Ledger, every: int, tally: Tally) -> Iterator[_Task]:
     whole = os.path.abspath(source.path)
     entry = Entry(whole, source.file_name, source.name, source.image_id, _stamp(source.path))
+
+    def is_known(number: int) -> bool:
+        return replace(entry, frame=number) in ledger
+
+    n_read = 0
     try:
         video = Video(source.path, every)
-        for number, frame_bgr in video.frames(
-            skip=lambda n: replace(entry, source=f"{whole}#{n:06d}") in ledger
-        ):
+        for number, frame_bgr in video.frames(skip=is_known):
+            n_read = number + 1
             if frame_bgr is None:
                 tally.n_known += 1
+                known = ledger.get(whole, number)
+                if known is not None:
+                    _count(tally, known, is_new=False)
                 continue
             of_frame = replace(
-                entry, source=f"{whole}#{number:06d}", file_name=f"{source.file_name}#{number:06d}",
+                entry, frame=number, file_name=f"{source.file_name}#{number:06d}",
                 name=f"{source.name}/{number:06d}",
             )  # fmt: skip
             yield _Task(of_frame, partial(LoadedPhoto, frame_bgr))
+        if n_read + every <= video.n_promised:
+            tally.notes[
+                f"frames of {source.file_name} read, of {video.n_promised:,} that its header "
+                "promises: was it cut short?"
+            ] += n_read
     except FashionError as error:
         yield _Task(replace(entry, error=str(error)), partial(_fail, error))
 
@@ -231,8 +251,7 @@ def _stamp(path: str) -> tuple[int, int]:
 def _lacks_files(entry: Entry, out_dir: Path, wanted: Wanted) -> bool:
     if wanted.pictures and not picture_path(out_dir, entry.name).is_file():
         return True
-    has_some = bool(entry.prediction)
-    return wanted.cutouts and has_some and not cutouts_path(out_dir, entry.name).is_dir()
+    return wanted.cutouts and n_cutouts(out_dir, entry.name) < n_with_pixels(entry.prediction)
 
 
 def _read(predictor: Predictor, task: _Task) -> _Task:
@@ -253,11 +272,14 @@ def _through_network(
 ) -> Iterator[_Task]:
     """Yield the tasks with their predictions, in order."""
     waiting: list[_Task] = []
+    n_items = 0
     for task in tasks:
         waiting.append(task)
-        if sum(one.item is not None for one in waiting) == batch_size:
+        n_items += task.item is not None
+        # Those that need no network wait for a few at most: each holds a decoded photo.
+        if n_items == batch_size or len(waiting) >= batch_size + _READERS or not n_items:
             yield from _forward(predictor, waiting)
-            waiting = []
+            waiting, n_items = [], 0
     yield from _forward(predictor, waiting)
 
 
@@ -296,13 +318,19 @@ def _predictions(predictor: Predictor, items: list[Any]) -> list[Prediction | st
 def _write(predictor: Predictor, out_dir: Path, wanted: Wanted, task: _Task) -> Entry:
     """Write the files of one photo; in a thread."""
     entry, photo = task.entry, task.photo
-    if entry.prediction is None or photo is None or "#" in os.path.basename(entry.source):
+    if entry.prediction is None or photo is None or entry.frame is not None:
         return entry
-    if wanted.pictures:
-        path = picture_path(out_dir, entry.name)
-        write_picture(path, photo.image_bgr, entry.prediction, predictor.palette)
-    if wanted.cutouts:
-        write_cutouts_of(out_dir, entry.name, photo.image_bgr, entry.prediction)
+    try:
+        if wanted.pictures:
+            path = picture_path(out_dir, entry.name)
+            write_picture(path, photo.image_bgr, entry.prediction, predictor.palette)
+        if wanted.cutouts:
+            write_cutouts_of(out_dir, entry.name, photo.image_bgr, entry.prediction)
+    except (FashionError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise
+        said = error if isinstance(error, FashionError) else f"{entry.file_name}: {error}"
+        return replace(entry, prediction=None, error=f"{said} Its files could not be written.")
     return entry
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Entry:
     """What is known of one photo, or of one frame of a video.
 
     Attributes:
-        source: the file, absolute; of a frame with ``#`` and its number behind.
+        source: the file, absolute.
         file_name: what the photo is called in tables.
         name: what its outputs are called, without suffix.
         image_id: what a list calls it; None where it comes from none.
@@ -42,6 +43,7 @@ class Entry:
         notes: what of the file was not plain.
         prediction: what was found; None where the photo could not be used.
         error: why not; None where it could.
+        frame: number in a video; None for a photo.
     """
 
     source: str
@@ -52,6 +54,12 @@ class Entry:
     notes: tuple[str, ...] = ()
     prediction: Prediction | None = None
     error: str | None = None
+    frame: int | None = None
+
+
+Key = tuple[str, int | None]
+#: All that reading a line that is none of ours may raise.
+_UNREADABLE = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 
 
 def names_in(path: Path) -> list[str]:
@@ -59,9 +67,12 @@ def names_in(path: Path) -> list[str]:
     names = []
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         for line in stream:
-            with contextlib.suppress(ValueError, LookupError, TypeError):
-                names.append(str(json.loads(line)["name"]))
-    return names
+            with contextlib.suppress(*_UNREADABLE):
+                value = json.loads(line)
+                # The frames of a video have one file together.
+                of_video = value.get("frame") is not None
+                names.append(value["name"].rpartition("/")[0] if of_video else value["name"])
+    return list(dict.fromkeys(map(str, names)))
 
 
 class Ledger:
@@ -90,18 +101,21 @@ class Ledger:
     ) -> None:
         self.path = path
         self.classes = classes
-        self._at: dict[str, tuple[int, tuple[int, int], bool]] = {}
+        self._at: dict[Key, tuple[int, tuple[int, int], bool]] = {}
+        #: Absolute path -> what its outputs are called; of a video as a whole.
+        self.names: dict[str, str] = {}
         head = {"fashion_predict": _VERSION, "classes": list(classes), "settings": dict(settings)}
-        there = path.exists() and path.stat().st_size > 0
-        if there and not resume and not force:
-            raise FashionError(
-                f"{path.parent}: a folder without predictions expected, it holds some "
-                f"({path.name}). Go on with --resume, or begin anew with --force."
-            )
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream: IO[bytes] = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115
+        # Opened without a change and locked before it is looked at: another may be writing.
+        self._stream: IO[bytes] = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
             self._lock()
+            there = os.fstat(self._stream.fileno()).st_size > 0
+            if there and not resume and not force:
+                raise FashionError(
+                    f"{path.parent}: a folder without predictions expected, it holds some "
+                    f"({path.name}). Go on with --resume, or begin anew with --force."
+                )
             if there and not force:
                 self._read(head)
             else:
@@ -127,23 +141,29 @@ class Ledger:
 
     def __contains__(self, entry: Entry) -> bool:
         """Whether the photo of ``entry`` has a prediction, and has not changed since."""
-        _, stamp, is_found = self._at.get(entry.source, (0, (0, 0), False))
+        _, stamp, is_found = self._at.get((entry.source, entry.frame), (0, (0, 0), False))
         return is_found and stamp == entry.stamp
 
     def append(self, entry: Entry) -> None:
         """Add one photo; of two entries for one photo the later counts."""
         at = self._stream.tell()
         self._write(_packed(entry))
-        self._at[entry.source] = (at, entry.stamp, entry.prediction is not None)
+        self._stream.flush()  # a kill takes what has not left the process
+        self._note(entry.source, entry.frame, entry.name)
+        found = entry.prediction is not None
+        self._at[entry.source, entry.frame] = (at, entry.stamp, found)
+
+    def _note(self, source: str, frame: int | None, name: str) -> None:
+        self.names[source] = name if frame is None else name.rpartition("/")[0]
 
     def sync(self) -> None:
         """Bring all that was added to the disk."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
-    def get(self, source: str) -> Entry | None:
-        """Return what is known of a source; None where nothing is."""
-        place = self._at.get(source)
+    def get(self, source: str, frame: int | None = None) -> Entry | None:
+        """Return what is known of a photo or a frame; None where nothing is."""
+        place = self._at.get((source, frame))
         if place is None:
             return None
         self._stream.flush()
@@ -151,6 +171,10 @@ class Ledger:
         line = self._stream.readline()
         self._stream.seek(0, os.SEEK_END)
         return self._unpacked(json.loads(line))
+
+    def frames_of(self, source: str) -> list[int]:
+        """Return the numbers of the frames of a video that are known, rising."""
+        return sorted(frame for path, frame in self._at if path == source and frame is not None)
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -182,10 +206,12 @@ class Ledger:
                 else:
                     stamp = (int(value["stamp"][0]), int(value["stamp"][1]))
                     found = value.get("labels") is not None
-                    self._at[str(value["source"])] = (end, stamp, found)
+                    source, frame = str(value["source"]), value.get("frame")
+                    self._at[source, frame] = (end, stamp, found)
+                    self._note(source, frame, str(value["name"]))
             except FashionError:
                 raise
-            except (ValueError, LookupError, TypeError) as error:
+            except _UNREADABLE as error:
                 raise self._damaged(number) from error
             end += len(line)
         if not end:
@@ -229,8 +255,7 @@ class Ledger:
                     to_rle({"size": size, "counts": counts}, height_px, width_px, where)
                     for counts in value["counts"]
                 )
-                if not all(0 <= label < len(self.classes) for label in value["labels"]):
-                    raise ValueError("a label without a class")
+                _require_sound(value, len(self.classes))
                 prediction = Prediction(
                     self.classes, (height_px, width_px), value["labels"], value["scores"],
                     value["boxes_xyxy"], rles,
@@ -239,20 +264,33 @@ class Ledger:
             return Entry(
                 str(value["source"]), str(value["file_name"]), str(value["name"]),
                 value["image_id"], stamp, tuple(value["notes"]), prediction, value.get("error"),
+                value.get("frame"),
             )  # fmt: skip
         except FashionError:
             raise
-        except (ValueError, LookupError, TypeError) as error:
+        except _UNREADABLE as error:
             raise AnnotationError(
                 f"{where}: a photo as `fashion predict` writes it expected, got another "
                 f"({error}). The file was changed; begin anew with --force."
             ) from None
 
 
+def _require_sound(value: Mapping[str, Any], n_classes: int) -> None:
+    """Raise ValueError for labels, scores or boxes that no model gives."""
+    labels, scores, boxes = value["labels"], value["scores"], value["boxes_xyxy"]
+    if not all(type(label) is int and 0 <= label < n_classes for label in labels):
+        raise ValueError("a label without a class")
+    if not all(0 <= score <= 1 for score in scores):
+        raise ValueError("a score that is none")
+    if not all(math.isfinite(edge) for box in boxes for edge in box):
+        raise ValueError("a box without an end")
+
+
 def _packed(entry: Entry) -> dict[str, Any]:
     value: dict[str, Any] = {
         "source": entry.source, "file_name": entry.file_name, "name": entry.name,
         "image_id": entry.image_id, "stamp": list(entry.stamp), "notes": list(entry.notes),
+        **({} if entry.frame is None else {"frame": entry.frame}),
     }  # fmt: skip
     found = entry.prediction
     if found is None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from fashion_mmdet.core.coco import read_coco
 from fashion_mmdet.core.errors import AnnotationError, FashionError
@@ -80,11 +81,25 @@ def write_cutouts_of(
     write_cutouts(folder.parent, folder.name, image_bgr[..., ::-1], prediction)
 
 
+def n_with_pixels(prediction: Prediction | None) -> int:
+    """Return how many instances have a pixel: so many cut-outs there are."""
+    if prediction is None or not len(prediction):
+        return 0
+    return int((coco_mask.area([dict(rle) for rle in prediction.rles]) > 0).sum())
+
+
+def n_cutouts(out_dir: Path, name: str) -> int:
+    """Return how many cut-outs of a photo there are."""
+    folder = cutouts_path(out_dir, name)
+    return sum(bool(_CUTOUT.fullmatch(p.name)) for p in folder.iterdir()) if folder.is_dir() else 0
+
+
 def remove_outputs(out_dir: Path, names: Iterable[str]) -> None:
     """Remove pictures and cut-outs of an earlier run, by the names in its ledger, no others."""
     for name in names:
-        with contextlib.suppress(FashionError):  # a name that no photo of ours has
-            picture_path(out_dir, name).unlink(missing_ok=True)
+        with contextlib.suppress(FashionError, OSError):  # a name that no photo of ours has
+            for suffix in (".jpg", ".webm"):
+                picture_path(out_dir, name).with_suffix(suffix).unlink(missing_ok=True)
             remove_cutouts(cutouts_path(out_dir, name))
 
 
@@ -105,12 +120,12 @@ class Ids:
 
     Attributes:
         where: the file.
-        image_of: file name -> image id.
+        image_of: file name -> image id, height and width in px.
         category_of: class name -> category id.
     """
 
     where: str
-    image_of: Mapping[str, int]
+    image_of: Mapping[str, tuple[int, int, int]]
     category_of: Mapping[str, int]
 
 
@@ -128,7 +143,8 @@ def read_ids(path: str | os.PathLike[str], classes: Sequence[str]) -> Ids:
             f"{path}: categories named as the model's classes expected, got none of them. Is it "
             "the file that the model was trained for?"
         )
-    return Ids(str(path), {i["file_name"]: i["id"] for i in coco["images"]}, category_of)
+    image_of = {i["file_name"]: (i["id"], i["height"], i["width"]) for i in coco["images"]}
+    return Ids(str(path), image_of, category_of)
 
 
 def write_results(
@@ -155,13 +171,16 @@ def write_results(
             found = entry.prediction
             if found is None:
                 continue
-            image_id: int | None = number
+            image_id = number
+            height_px, width_px = found.size_hw
             if ids is not None:
-                image_id = ids.image_of.get(entry.file_name)
-                if image_id is None:
+                image_id, *size_hw = ids.image_of.get(entry.file_name, (0, 0, 0))
+                if size_hw == [0, 0]:
                     left_out[f"photos that {ids.where} does not name"] += 1
                     continue
-            height_px, width_px = found.size_hw
+                if size_hw != [height_px, width_px]:
+                    left_out[f"photos of another size than in {ids.where}"] += 1
+                    continue
             images.append(
                 {
                     "id": image_id,
@@ -182,7 +201,9 @@ def write_results(
                     "score": float(found.scores[n]),
                     "segmentation": dict(found.rles[n]),
                 }
-                results.write(separator + json.dumps(result, separators=(",", ":")))
+                results.write(
+                    separator + json.dumps(result, separators=(",", ":"), allow_nan=False)
+                )
                 separator = ",\n"
         results.write("\n]\n")
         coco = {"images": images, "annotations": [], "categories": categories}

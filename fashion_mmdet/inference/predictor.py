@@ -93,7 +93,8 @@ class Predictor:
         self.point = self._settle_point(point)
         if score is not None:
             self.point = dataclasses.replace(self.point, score=score, score_of={})
-        _take_point(self.cfg.model, self.point)
+        #: Scores below are dropped by the config itself; None where that cannot be told.
+        self.floor = _take_point(self.cfg.model, self.point, is_given=point is not None)
         register.with_tta(self.cfg, tta, [os.fspath(member) for member in ensemble])
         self._pipeline = Compose(_from_arrays(inner_dataset(self.cfg).pipeline))
         self.device = checked_device(device)
@@ -127,6 +128,8 @@ class Predictor:
         Raises:
             FashionError: for a photo that cannot be read or used.
         """
+        if batch_size < 1:
+            raise FashionError(f"batch_size: at least 1 expected, got {batch_size}.")
         images = iter(images)
         while batch := list(islice(images, batch_size)):
             yield from self.forward([self.prepare(_bgr(image)) for image in batch])
@@ -196,20 +199,24 @@ def _palette(given: Any, classes: Sequence[str]) -> tuple[tuple[int, int, int], 
     return tuple(PALETTE[n % len(PALETTE)] for n in range(len(classes)))
 
 
-def _take_point(model: Any, point: OperatingPoint) -> None:
+def _take_point(model: Any, point: OperatingPoint, *, is_given: bool) -> float | None:
     """Let the network make no masks of what the point drops, and cut those it makes where it says.
 
     Dropping low scores early changes nothing for others: suppression goes by falling score.
+
+    Returns:
+        The score below which the config drops detections by itself.
     """
     rcnn = model.get("test_cfg", {}).get("rcnn")
     if rcnn is None or model.get("roi_head", {}).get("type", "StandardRoIHead") != (
         "StandardRoIHead"
     ):
-        return
-    lowest = min([point.score, *point.score_of.values()])
-    rcnn.score_thr = max(rcnn.get("score_thr", 0.0), lowest)
-    if point.mask_threshold != OperatingPoint.mask_threshold:
+        return None
+    floor = float(rcnn.get("score_thr", 0.0))
+    rcnn.score_thr = max(floor, min([point.score, *point.score_of.values()]))
+    if is_given or point != OperatingPoint(score=point.score):
         rcnn.mask_thr_binary = point.mask_threshold
+    return floor
 
 
 def _from_arrays(pipeline: Sequence[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 
 from fashion_mmdet.core.errors import FashionError
+from fashion_mmdet.core.files import shown
 
 #: WebM with VP8: every browser plays it, and OpenCV's wheels can write it.
 SUFFIX, _CODEC = ".webm", "VP80"
@@ -59,9 +61,27 @@ class Video:
         if not number:
             raise FashionError(f"{self.path}: a video with frames expected, got none.")
 
+    @property
+    def n_promised(self) -> int:
+        """Frames that the header promises; 0 where it does not say."""
+        capture = self._open()
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        capture.release()
+        return int(count) if 0 < count < 1e9 else 0
+
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self.path)
-        if not os.path.isfile(self.path) or not capture.isOpened():
+        try:
+            self.path.encode()  # OpenCV dies of a name that is no text
+            is_file = stat.S_ISREG(os.stat(self.path).st_mode)  # of a pipe it waits for ever
+        except UnicodeEncodeError:
+            raise FashionError(
+                f"{shown(self.path)}: a video whose name is UTF-8 expected, got other bytes. "
+                "Rename it."
+            ) from None
+        except OSError:
+            is_file = False
+        capture = cv2.VideoCapture(self.path) if is_file else None
+        if capture is None or not capture.isOpened():
             raise FashionError(
                 f"{self.path}: a video expected, got a file that OpenCV cannot read as one."
             )
@@ -95,6 +115,14 @@ def write_video(path: Path, frames_bgr: Iterable[np.ndarray], fps: float) -> int
         if writer is None:
             return 0
         writer.release()
+        n_kept = sum(1 for _ in Video(part).frames())  # OpenCV is silent about a full disk
+        if n_kept != count:
+            raise FashionError(
+                f"{path}: a video of {count} frames expected, got {n_kept} written. Is the disk "
+                "full?"
+            )
+        with open(part, "rb") as stream:
+            os.fsync(stream.fileno())
         os.chmod(part, 0o644)
         os.replace(part, path)
         return count

@@ -7,6 +7,7 @@ views and models vote inside the network, as in mmdet 2 and for masks in Detectr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,6 +78,8 @@ class MaskTTAModel(BaseTTAModel):
         #: (file, checkpoint without its weights) of each member that was loaded here; the classes
         #: that it was trained on are compared where those of the run are known.
         self.member_checkpoints: list[tuple[str, dict[str, Any]]] = []
+        #: What evidence and operating points call the members: folder and file of the checkpoint.
+        self.member_names: list[str] = []
         alone = isinstance(members, (str, Mapping, nn.Module))
         self.members = nn.ModuleList(
             self._member(given, i) for i, given in enumerate([members] if alone else members)
@@ -84,6 +87,7 @@ class MaskTTAModel(BaseTTAModel):
 
     def _member(self, given: Member, number: int) -> nn.Module:
         model, where = given, f"tta_model.members[{number}]"
+        name = type(given).__name__
         if not isinstance(given, nn.Module):
             config, path = member_files(given, where)
             model_cfg = Config.fromfile(config).model
@@ -92,7 +96,7 @@ class MaskTTAModel(BaseTTAModel):
             checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu")
             _fill(model, checkpoint.pop("state_dict", checkpoint), path)
             self.member_checkpoints.append((path, {"meta": checkpoint.get("meta")}))
-            where = f"{where} ({path})"
+            where, name = f"{where} ({path})", "/".join(Path(path).resolve().parts[-2:])
         _require_two_stages(model, where)
         ours, theirs = self.module.roi_head, model.roi_head
         for what, one, other in (
@@ -104,6 +108,7 @@ class MaskTTAModel(BaseTTAModel):
                     f"{where}: a model of {one} {what}, as the first has, expected, got one of "
                     f"{other}. Leave it out."
                 )
+        self.member_names.append(name)
         return model
 
     def test_step(self, data: Mapping[str, Any]) -> list[DetDataSample]:

@@ -73,7 +73,9 @@ class View:
         (raw,) = self.model.roi_head.predict_bbox(
             self.features, [self.meta], [given], rcnn_test_cfg=None, rescale=False
         )
-        return self.to_photo(raw.bboxes).view(len(proposals), -1, 4), raw.scores
+        # Of no proposals, -1 would be any number of classes.
+        n_boxes = raw.bboxes.shape[-1] // 4
+        return self.to_photo(raw.bboxes).view(len(proposals), n_boxes, 4), raw.scores
 
     def grids(self, boxes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return (N, M, M) probabilities, upright, of the masks of (N, 4) boxes of labels (N,)."""

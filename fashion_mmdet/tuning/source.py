@@ -10,6 +10,7 @@ from typing import Any
 from fashion_mmdet.core.curves import average_precisions, mean_ap
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.evidence import Evidence, read_evidence
+from fashion_mmdet.core.operating_point import checked_point
 from fashion_mmdet.core.run_record import FILE_NAME, RunRecord, read_run
 
 EVIDENCE = "evidence_val.npz"
@@ -45,6 +46,7 @@ class Source:
             "checkpoint_sha256": self.checkpoint_sha256,
             "annotations": self.evidence.annotations,
             "annotations_sha256": self.evidence.sha256,
+            "made_with": dict(self.evidence.made_with),
         }
 
 
@@ -58,7 +60,7 @@ def read_source(
         evidence: a file to read instead.
 
     Raises:
-        FashionError: where there is no evidence, or it is damaged.
+        FashionError: where there is no evidence, it is damaged, or a point has cut it already.
     """
     path = Path(evidence) if evidence is not None else Path(run or "") / EVIDENCE
     if evidence is None and not path.is_file():
@@ -67,6 +69,7 @@ def read_source(
             "during training leaves it; of another evaluation give its file as --evidence."
         )
     found = read_evidence(path)
+    require_uncut(path, found)
     folder = Path(run) if run is not None else path.parent
     if run is None and not (folder / FILE_NAME).is_file():
         return Source(path, found, None, None, None, False)
@@ -77,6 +80,24 @@ def read_source(
     of_split = {s: {file.sha256 for file in record.data.get(s, ())} for s in ("val", "test")}
     is_test = record.status != "tested" and found.sha256 in of_split["test"] - of_split["val"]
     return Source(path, found, folder.resolve().name, name, digest, is_test)
+
+
+def require_uncut(where: str | os.PathLike[str], evidence: Evidence) -> None:
+    """Refuse detections of which an operating point has left but some.
+
+    What is chosen on those holds behind that point alone, and its gain leaves that point's out.
+
+    Raises:
+        FashionError: naming the point.
+    """
+    given = evidence.made_with.get("point")
+    if given is not None:
+        point = checked_point(given, evidence.classes, f"{where}: made_with: point")
+        raise FashionError(
+            f"{where}: evidence of all detections expected, got what a point has left of them "
+            f"({point.in_words()}). Evaluate without one: `fashion test CONFIG CHECKPOINT --split "
+            "val`."
+        )
 
 
 def _weights(record: RunRecord, evidence: Evidence) -> tuple[str | None, str | None]:

@@ -18,7 +18,7 @@ from .halves import halves
 from .measures import MEASURES, Measure
 from .photos import Photos
 from .search import Tried, search
-from .source import Source
+from .source import Source, require_uncut
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,12 @@ def tune(
         report_on: name and evidence of other photos to measure the written point on, once.
 
     Raises:
-        FashionError: for evidence without masks, or halves without instances; for other photos
-            that are the same, of other classes or without the grids that the point may need.
+        FashionError: for evidence without masks, or that a point has cut, or halves without
+            instances; for other photos that are the same, of other classes, views or members, or
+            without the grids that the point may need.
     """
     measure, evidence = MEASURES[metric], source.evidence
+    require_uncut(source.path, evidence)
     photos = Photos(evidence)
     if report_on is not None:
         _require_other(photos, *report_on)
@@ -211,6 +213,12 @@ def _require_other(photos: Photos, name: str, other: Evidence) -> None:
             f"{name}: evidence of a model of the same {len(photos.evidence.classes)} classes "
             f"expected, got others ({len(other.classes)}). Give that of the same model."
         )
+    require_uncut(name, other)
+    if (got := _voters(other)) != (wanted := _voters(photos.evidence)):
+        raise FashionError(
+            f"{name}: evidence of {wanted}, as that tuned on, expected, got that of {got}. "
+            "Evaluate both alike."
+        )
     theirs = Photos(other)
     same = theirs.own_threshold == photos.own_threshold
     if not theirs.has_grids and (photos.has_grids or not same):
@@ -240,6 +248,11 @@ def _remarks(source: Source, measure: Measure, photos: Photos, on_all: bool) -> 
             f"mask_threshold was left at {photos.own_threshold:g}, as the evidence holds no grids. "
             "`fashion test CONFIG CHECKPOINT --split val --keep-grids` leaves evidence with them."
         )
+    if photos.evidence.made_with:
+        out.append(
+            f"the detections are those of {_voters(photos.evidence)}: the point is for "
+            f"{_options(photos.evidence)}, not for the model alone."
+        )
     lacking = int((~photos.evidence.predicted).sum())
     if lacking:
         out.append(f"{lacking} photos that the model did not see were left out.")
@@ -249,6 +262,23 @@ def _remarks(source: Source, measure: Measure, photos: Photos, on_all: bool) -> 
             "is measured there is no test any more."
         )
     return out
+
+
+def _voters(evidence: Evidence) -> str:
+    """Return in words who saw the photos."""
+    made_with = evidence.made_with
+    views, members = made_with.get("views", 1), made_with.get("members", [])
+    what = f"{views} view{'s' if views > 1 else ''} of each photo"
+    what += " (--tta)" if views > 1 else ""
+    with_them = f" with {', '.join(members)} (--ensemble)" if members else ""
+    return f"{what} by the run's model{with_them}"
+
+
+def _options(evidence: Evidence) -> str:
+    """Return the options of ``fashion test`` that make such detections."""
+    given = [("--tta", evidence.made_with.get("views", 1) > 1)]
+    given.append(("--ensemble", bool(evidence.made_with.get("members"))))
+    return " ".join(option for option, is_given in given if is_given) or "--tta"
 
 
 def _plain(interval: Interval, has_interval: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import random
 import tracemalloc
@@ -396,3 +397,58 @@ def test_evidence_that_is_none_is_refused_and_nothing_in_it_runs(tmp_path, evide
         path.write_bytes(content)
         with pytest.raises(FashionError, match="got another or a damaged file"):
             read_evidence(path)
+
+
+VOTE = {
+    "point": {"score": 0.4, "score_of": {"é": 0.3}, "nms_iou": None, "max_count": 100},
+    "views": 6,
+    "members": ["a run/best.pth"],
+}
+
+
+def test_evidence_says_what_it_was_made_with(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    assert read_evidence(path).made_with == {}
+    assert b"made_with" not in np.load(path)["head"].tobytes()
+    for made_with in (VOTE, {"views": 1, "members": []}, {"point": {}}):
+        write_evidence(path, replace(evidence, made_with=made_with))
+        assert read_evidence(path).made_with == made_with
+
+
+@pytest.mark.parametrize(
+    ("made_with", "said"),
+    [
+        ([6], "an object of point, views, members expected, got \\[6\\]"),
+        ({**VOTE, "seed": 1}, "an object of point, views, members expected"),
+        ({"views": 0}, "at least 1 view expected, got 0"),
+        ({"views": True}, "at least 1 view expected, got True"),
+        ({"views": 1.5}, "at least 1 view expected, got 1.5"),
+        ({"members": "a run"}, "a list of members' names expected, got 'a run'"),
+        ({"members": [1]}, "a list of members' names expected"),
+        ({"point": None}, "an operating point expected, got None"),
+        ({"point": {"score": 2}}, "made_with: point: score: a number from 0 to 1 expected, got 2"),
+        ({"point": {"score_of": {"sock": 0.5}}}, "names of the model's 2 classes expected"),
+        ({"point": {"scores": 0.5}}, "got 'scores'"),
+    ],
+)
+def test_evidence_made_with_what_cannot_be_is_refused(tmp_path, evidence, made_with, said):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    arrays = dict(np.load(path))
+    head = {**json.loads(arrays["head"].tobytes()), "made_with": made_with}
+    arrays["head"] = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
+    np.savez(path, **arrays)
+    with pytest.raises(FashionError, match=said):
+        read_evidence(path)
+
+
+def test_evidence_of_an_earlier_release_is_called_so_and_not_damaged(tmp_path, evidence):
+    path = tmp_path / "e.npz"
+    write_evidence(path, evidence)
+    arrays = dict(np.load(path))
+    del arrays["images/predicted"]
+    np.savez(path, **arrays)
+    with pytest.raises(FashionError, match="got an earlier release's.*--split val") as stop:
+        read_evidence(path)
+    assert "damaged" not in str(stop.value)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from datasets_tools import check_submission as checker
-from datasets_tools import submission
-from datasets_tools.check_submission import check_submission
 from datasets_tools.sources import imaterialist
-from datasets_tools.submission import SubmissionPhoto, read_ids, write_submission
+from datasets_tools.submission import (
+    SubmissionPhoto,
+    check_submission,
+    overlaps,
+    read_ids,
+    require_ids,
+    rules,
+    write_submission,
+)
 from fashion_mmdet.commands import main
 from fashion_mmdet.core import ontology
 from fashion_mmdet.core.coco import read_coco
@@ -352,7 +358,7 @@ def test_submission_command_writes_what_its_checker_finds_nothing_in(given, caps
     assert "note: masks of shoe types, handed in as 'shoe': 1" in said
     assert main(["data", "check-submission", "s.csv", "--sample", "sample.csv"]) == 0
     assert capsys.readouterr().out == (
-        "s.csv: 3 images, 4 rows, 2 empty rows, 2 classes: 0 errors, 0 warnings\n"
+        "s.csv: 3 images, 2 of them empty, 4 rows, 2 classes: 0 errors, 0 warnings\n"
     )
 
 
@@ -479,7 +485,7 @@ def test_check_submission_sound_file_has_no_finding(tmp_path):
     rows = ["a.jpg,1 2 5 4,6_0_91", "a.jpg,1 2,7", "a.jpg,3 2,6_0_91", "b.jpg,1 1,23"]
     report = check_submission(put(tmp_path, rows))
     assert report.findings.counts == {}
-    assert report.summary() == "2 images, 4 rows, 1 empty row, 3 classes: 0 errors, 0 warnings"
+    assert report.summary() == "2 images, 1 of them empty, 4 rows, 3 classes: 0 errors, 0 warnings"
 
 
 @pytest.mark.parametrize(
@@ -517,8 +523,10 @@ def test_check_submission_sound_file_has_no_finding(tmp_path):
         (",,", "blank row"),
         ("a.jpg,1 2\0,6", "NUL bytes"),
         ("b.jpg,1 2,0", "overlap within a class"),
-        ("b.jpg,1 2,0_1", "overlap within a class, of other attributes"),
+        ("b.jpg,1 2,0_1", "overlap within a class"),
+        ("b.jpg,2 9,0_1", "overlap within a class"),
         ("b.jpg,2 9,0", "duplicate row"),
+        ("b.jpg,2 4 6 5,0", "duplicate row"),
         ("b.jpg,1 1,1", "row of an empty image beside masks"),
     ],
 )  # fmt: skip
@@ -542,8 +550,24 @@ def test_check_submission_overlap_says_how_many_pixels_and_where(tmp_path):
     assert "6 px of lines 2, 3." in lines[1]
 
 
+def test_check_submission_attributes_in_another_order_are_the_same_row(tmp_path):
+    rows = ["a.jpg,1 4,6_1_2", "a.jpg,1 4,6_2_1", "a.jpg,1 4,6_2_3"]
+    found, lines = kinds(put(tmp_path, rows))
+    assert found == {"duplicate row": 1, "overlap within a class": 1}
+    assert any("s.csv:3: each mask once expected, got that of line 2" in line for line in lines)
+    assert any("s.csv:4: no pixel" in line and "4 px of line 2." in line for line in lines)
+
+
+def test_check_submission_overlap_of_other_attributes_across_blocks_is_an_error(tmp_path):
+    rows = ["a.jpg,1 4,6", "b.jpg,1 2,6", "a.jpg,3 4,6_1", "a.jpg,9 4,7"]
+    report = check_submission(put(tmp_path, rows))
+    assert report.findings.counts == {
+        ("error", "overlap within a class"): 1, ("warning", "rows of an image apart"): 1
+    }  # fmt: skip
+
+
 def test_check_submission_of_many_masks_compares_every_pair(tmp_path, monkeypatch):
-    monkeypatch.setattr(checker, "_CHUNK", 3)
+    monkeypatch.setattr(overlaps, "_CHUNK", 3)
     rng = np.random.default_rng(0)
     starts, lengths = rng.integers(1, 400, 40), rng.integers(1, 15, 40)
     rows = [f"a.jpg,{s} {n},3" for s, n in zip(starts, lengths, strict=True)]
@@ -572,6 +596,38 @@ def test_check_submission_rows_apart_are_warned_of_and_still_compared(tmp_path):
     assert "s.csv:7: no pixel" in text and "s.csv:9: no pixel" in text  # across stretches
     assert "s.csv:8: each mask once expected, got that of line 4 again" in text
     assert "those of 'a.jpg' from lines 2, 6, 9 on" in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (("23", "6"), {("warning", "rows of an empty image"): 1}),
+        (("23", "23"), {("warning", "rows of an empty image"): 1, ("error", "duplicate row"): 1}),
+    ],
+)
+def test_check_submission_two_rows_of_an_empty_image_are_told_and_it_is_empty(
+    tmp_path, labels, found
+):
+    rows = ["b.jpg,1 2,6", *(f"a.jpg,1 1,{label}" for label in labels), "c.jpg,1 1,23"]
+    report = check_submission(put(tmp_path, rows))
+    assert report.findings.counts == found and report.n_empty == 2
+    (told,) = report.findings.first["warning", "rows of an empty image"]
+    assert told.startswith("s.csv:3: ") and "got 2 of 'a.jpg'" in told
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_check_submission_all_in_quotes_is_sound(tmp_path, newline):
+    # The mask of all odd pixels is longer than the csv module takes of itself, 128 KiB.
+    odd = " ".join(f"{start} 1" for start in range(1, 40_000, 2))
+    assert len(odd) > 2**17
+    csv.field_size_limit(2**17)
+    quoted = [f'"a.jpg","{odd}","6_1"', '"b.jpg","1 1","23"']
+    header = '"ImageId","EncodedPixels","ClassId"'
+    report = check_submission(put(tmp_path, quoted, header, newline))
+    assert [kind for _, kind in report.findings.counts] == (
+        ["line ends of Windows"] if newline == "\r\n" else []
+    )
+    assert (report.n_rows, report.n_empty, report.class_ids) == (2, 1, {6, 23})
 
 
 def test_check_submission_missing_and_extra_images_of_the_sample(tmp_path):
@@ -647,7 +703,7 @@ def test_check_submission_shows_a_few_of_each_kind_and_counts_all(tmp_path, caps
     assert main(["data", "check-submission", str(path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "error: unknown class (7):" and lines[6] == "    and 2 more"
-    assert lines[-1].endswith("7 images, 7 rows, 0 empty rows, 0 classes: 14 errors, 0 warnings")
+    assert lines[-1].endswith("7 images, 0 of them empty, 7 rows, 0 classes: 14 errors, 0 warnings")
     assert main(["data", "check-submission", str(path), "--show", "0"]) == 1
     assert len(capsys.readouterr().out.splitlines()) == 2 * 8 + 1
 
@@ -674,18 +730,29 @@ def test_check_submission_wrong_paths_and_numbers_are_one_line(
 
 
 def test_sizes_of_rules_are_those_of_the_competition():
-    assert (submission.SIZE_PX, submission.EMPTY_CLASS, submission.MIN_AREA_PX) == (512, 23, 20)
-    corner = decode(kaggle_to_coco(submission.EMPTY_RUNS, 512, 512, "test"))
+    assert (rules.SIZE_PX, rules.EMPTY_CLASS, rules.MIN_AREA_PX) == (512, 23, 20)
+    corner = decode(kaggle_to_coco(rules.EMPTY_RUNS, 512, 512, "test"))
     assert corner.sum() == 1 and corner[0, 0] == 1
 
 
 def test_attributes_of_the_checker_are_those_of_the_real_descriptions(shared_dir):
     path = shared_dir / "data" / "imaterialist" / "imaterialist2019_label_descriptions.json"
     data = json.loads(path.read_text())
-    assert [a["id"] for a in data["attributes"]] == list(range(checker._N_ATTRIBUTES))
+    assert [a["id"] for a in data["attributes"]] == list(range(rules.N_ATTRIBUTES))
     assert [c["name"] for c in data["categories"]] == list(ontology.CLASSES_46)
 
 
-def test_annotation_error_of_a_bad_id_names_it():
-    with pytest.raises(AnnotationError, match="got 'a/b.jpg'"):
-        submission.require_plain_name("a/b.jpg", "test")
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a.jpg", "a/b.jpg"], "^photos: the name of a photo, .* got 'a/b.jpg'"),
+        (["b.jpg", "a.jpg", "a.jpg"], r"^photos: each once expected, got 1 \(a.jpg\) more"),
+    ],
+)
+def test_require_ids_that_no_submission_can_hold_names_them(ids, message):
+    with pytest.raises(AnnotationError, match=message):
+        require_ids(ids, "photos")
+
+
+def test_require_ids_of_sound_names_passes():
+    require_ids(["a.jpg", "a b.jpg", "a", "ä,1.png"], "photos")

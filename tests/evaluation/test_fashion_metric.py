@@ -334,21 +334,114 @@ def test_fashion_metric_at_a_point_scores_what_it_keeps_and_says_how_many(tmp_pa
     assert found["coco/segm_AR_100"] < whole["coco/segm_AR_100"]
 
 
-@pytest.mark.parametrize("name", ["imat2019", "ap"])
-def test_fashion_metric_at_a_point_gives_the_figure_that_tune_promised(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("imat2019", "imat2019_local"), ("ap", "segm_mAP"), ("f1", "segm_F1_50")],
+)
+def test_fashion_metric_at_a_point_gives_the_figure_that_tune_promised(tmp_path, name, key):
     from fashion_mmdet.core.operating_point import OperatingPoint
     from fashion_mmdet.tuning.measures import MEASURES
     from fashion_mmdet.tuning.photos import Photos
 
     path, samples = made_data(tmp_path, STRAIGHT)
     metric = fashion_metric(path)
-    evaluate(metric, samples)
+    assert not any("F1_50" in key for key in evaluate(metric, samples))
     point = OperatingPoint(0.2, {"shoe": 0.1}, nms_iou=0.5)
     outcome = MEASURES[name].of(Photos(metric.evidence()), point)
     found = evaluate(fashion_metric(path, point=write_point(tmp_path, point)), samples)
-    figure = found["coco/imat2019_local" if name == "imat2019" else "coco/segm_mAP"]
+    figure = found[f"coco/{key}"]
     assert outcome.values(np.ones(len(samples), bool))[0] == pytest.approx(figure, abs=1e-12)
     assert 0.02 < figure < 0.98
+
+
+def test_fashion_metric_at_a_point_gives_f1_precision_and_recall_by_hand(tmp_path, log):
+    import torch
+
+    from fashion_mmdet.core.operating_point import OperatingPoint
+
+    # Four instances; two dresses are found, one of them twice, a shoe is named a hat at 0.3.
+    there = [("dress", 0), ("dress", 40), ("shoe", 80), ("hat", 120)]
+    annotations = [
+        {"id": n + 1, "image_id": 1, "bbox": [x, 0, 30, 30], "area": 900, "iscrowd": 0,
+         "category_id": CLASSES.index(name) + 1, "segmentation": encode_mask(rectangle(box))}
+        for n, (name, x) in enumerate(there) for box in [(x, 0, 30, 30)]
+    ]  # fmt: skip
+    path = tmp_path / "a.json"
+    images = [{"id": 1, "file_name": "1.jpg", "height": SIZE, "width": SIZE}]
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": STRAIGHT})
+    )
+
+    def sample(found):
+        boxes = [[x, 0, x + 30, 30] for _, x, _ in found]
+        masks = [rectangle((x, 0, 30, 30)) for _, x, _ in found]
+        return {"img_id": 1, "ori_shape": (SIZE, SIZE), "pred_instances": {
+            "bboxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            "labels": torch.tensor([CLASSES.index(name) for name, _, _ in found]),
+            "scores": torch.tensor([score for _, _, score in found]),
+            "masks": torch.from_numpy(np.array(masks).reshape(-1, SIZE, SIZE)),
+        }}  # fmt: skip
+
+    found = [("dress", 0, 0.9), ("dress", 1, 0.8), ("dress", 40, 0.7), ("hat", 80, 0.3),
+             ("shoe", 120, 0.6)]  # fmt: skip
+    file = write_point(tmp_path, OperatingPoint(0.5))
+    figures = evaluate(fashion_metric(str(path), point=file), [sample(found)])
+    # Kept are four, two of them right; of four instances two are found.
+    for kind in ("segm", "bbox"):
+        at_50 = [figures[f"coco/{kind}_{name}_50"] for name in ("F1", "precision", "recall")]
+        assert at_50 == [0.5, 0.5, 0.5]
+    assert "segm of what it keeps at IoU 0.5, %: F1 50.0, precision 50.0, recall 50.0." in log.text
+    file = write_point(tmp_path, OperatingPoint(0.65))
+    figures = evaluate(fashion_metric(str(path), point=file), [sample(found)])
+    at_50 = [figures[f"coco/segm_{name}_50"] for name in ("F1", "precision", "recall")]
+    assert at_50 == pytest.approx([4 / 7, 2 / 3, 1 / 2])
+    # Nothing is kept: no precision of nothing.
+    file = write_point(tmp_path, OperatingPoint(0.95))
+    figures = evaluate(fashion_metric(str(path), point=file), [sample(found)])
+    assert figures["coco/segm_F1_50"] == figures["coco/segm_recall_50"] == 0.0
+    assert "coco/segm_precision_50" not in figures
+
+
+def test_fashion_metric_evidence_names_the_point_that_has_cut_it(tmp_path):
+    from fashion_mmdet.core.evidence import read_evidence, write_evidence
+    from fashion_mmdet.core.operating_point import OperatingPoint, checked_point
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    samples = [pasted(sample) for sample in samples]
+    metric = fashion_metric(path)
+    evaluate(metric, samples)
+    assert metric.evidence().made_with == {}
+    point = OperatingPoint(0.4, {"shoe": 0.6}, nms_iou=0.5, mask_threshold=1)  # JSON's 1 is whole
+    metric = fashion_metric(path, point=write_point(tmp_path, point))
+    evaluate(metric, samples)
+    write_evidence(tmp_path / "e.npz", metric.evidence())
+    evidence = read_evidence(tmp_path / "e.npz")
+    assert checked_point(evidence.made_with["point"], CLASSES, "x") == point
+    assert evidence.mask_threshold == 1.0
+
+
+@pytest.mark.parametrize(("wanted", "made_anew"), [(0.3, False), (0.5, True)])
+def test_fashion_metric_masks_of_the_point_s_threshold_are_not_made_again(
+    tmp_path, monkeypatch, wanted, made_anew
+):
+    from fashion_mmdet.core.operating_point import OperatingPoint
+    from fashion_mmdet.evaluation import fashion_metric as module
+
+    path, samples = made_data(tmp_path, STRAIGHT)
+    samples = [pasted(sample) for sample in samples]  # made with 0.3, as a config may
+    real, asked = module.paste_mask, []
+
+    def counted(*args):
+        asked.append(args[-1])
+        return real(*args)
+
+    monkeypatch.setattr(module, "paste_mask", counted)
+    file = write_point(tmp_path, OperatingPoint(0.0, mask_threshold=wanted))
+    metric = fashion_metric(path, point=file)
+    evaluate(metric, samples)
+    n = sum(len(sample["pred_instances"]["labels"]) for sample in samples)
+    assert asked == ([wanted] * n if made_anew else [])
+    assert metric.evidence().mask_threshold == wanted
 
 
 def test_fashion_metric_at_the_point_that_drops_nothing_changes_no_ap(tmp_path):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,79 @@ def test_record_of_a_test_with_augmentation_says_what_was_wrapped_around_the_mod
         record = read_run(work_dir)
         assert record.config["model"] == plain["model"]
         assert record.tests[-1].changed == {"model.tta": ("<absent>", around)}
+
+
+class KeepsMetric:
+    """Stands for a metric that keeps evidence: what of it a metric does not know is the matter."""
+
+    def __init__(self, made_with: dict[str, Any]) -> None:
+        self.made_with = made_with
+
+    def evidence(self) -> Any:
+        sys.path.insert(0, str(REPO / "tests/tuning"))
+        from made_evidence import middling
+
+        return replace(middling(3), made_with=self.made_with)
+
+
+@pytest.mark.parametrize(
+    ("n_views", "members", "said"),
+    [
+        (None, None, {}),
+        (1, ["b run/x.pth"], {"views": 1, "members": ["b run/x.pth"]}),
+        (6, [], {"views": 6, "members": []}),
+        (2, None, {"views": 2, "members": []}),
+    ],
+)
+def test_evidence_of_a_test_says_how_many_views_and_which_models_voted(
+    tmp_path: Path, n_views: int | None, members: list[str] | None, said: dict[str, Any]
+) -> None:
+    from types import SimpleNamespace
+
+    from torch import nn
+
+    from fashion_mmdet.hooks.run_record import RunRecordHook, _keep_evidence
+
+    build(tmp_path, tests=True).test()
+    model = nn.Linear(1, 1)
+    if members is not None:
+        model.member_names = members
+    point = {"point": {"score": 0.4}}
+    for made_with in ({}, point):
+        evaluator = SimpleNamespace(metrics=[KeepsMetric(made_with)])
+        runner = SimpleNamespace(
+            model=model, work_dir=str(tmp_path), val_evaluator=evaluator, world_size=1
+        )
+        hook = RunRecordHook()
+        hook.before_test_epoch(runner)
+        inputs = [1, 2] if n_views is None else [[1, 2]] * n_views
+        hook.after_test_iter(runner, 0, {"inputs": inputs})
+        _keep_evidence(runner, "val", evaluator, hook._views)
+        found = read_evidence(tmp_path / "evidence_val.npz")
+        assert found.made_with == {**made_with, **said}
+    # The next evaluation is its own.
+    hook.before_val_epoch(runner)
+    assert hook._views is None
+
+
+def test_test_with_several_views_leaves_that_in_its_evidence(tmp_path: Path) -> None:
+    from toy_runner import ToyMetric, ToyModel
+
+    class Keeps(ToyMetric):
+        evidence = KeepsMetric({}).evidence
+
+    class Twice(ToyModel):
+        member_names = ["b run/x.pth"]
+
+        def test_step(self, data: Any) -> Any:
+            return [{"score": 0.0} for _ in data["inputs"][0]]
+
+    runner = build(tmp_path, tests=True, model=Twice())
+    runner.test_evaluator.metrics[:] = [Keeps()]
+    runner.test_dataloader.collate_fn = lambda samples: {"inputs": [[0] * len(samples)] * 3}
+    runner.test()
+    found = read_evidence(tmp_path / "evidence_test.npz")
+    assert found.made_with == {"views": 3, "members": ["b run/x.pth"]}
 
 
 def test_files_of_sets_within_sets_are_found_built_or_not() -> None:

@@ -13,7 +13,7 @@ import pytest
 from fashion_mmdet.core.errors import FashionError
 from fashion_mmdet.core.prediction import Prediction
 from fashion_mmdet.core.rle import encode_mask
-from fashion_mmdet.inference.ledger import Entry, Ledger
+from fashion_mmdet.inference.ledger import Entry, Ledger, names_in
 
 CLASSES = ("dress", "shoe")
 SETTINGS = {"checkpoint": "abc", "operating point": {"score": 0.5, "classes": ("a",)}}
@@ -72,7 +72,7 @@ def test_half_written_line_is_cut_off_and_the_rest_kept(tmp_path: Path) -> None:
         ledger.append(entry("/a"))
         ledger.append(entry("/b"))
     whole = path.read_bytes()
-    for cut in range(1, len(whole.splitlines(keepends=True)[-1])):
+    for cut in range(1, len(whole.splitlines(keepends=True)[-1]), 29):
         path.write_bytes(whole[:-cut])
         with opened(path, resume=True) as ledger:
             assert entry("/a") in ledger and entry("/b") not in ledger
@@ -125,8 +125,46 @@ def test_foreign_line_is_refused(tmp_path: Path, line: bytes) -> None:
         opened(path, resume=True)
 
 
+def test_frames_of_a_video_are_kept_apart_and_a_kill_loses_none(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    ledger = opened(path)
+    for number in (4, 0, 12):
+        ledger.append(entry("/clip.mp4", frame=number, name=f"clip/{number:06d}"))
+    ledger.append(entry("/clip.mp4#000004", name="other"))
+    whole = path.read_bytes()  # as a kill would leave it: nothing was closed
+    ledger.__exit__(None, None, None)
+    (tmp_path / "copy.jsonl").write_bytes(whole)
+    with opened(tmp_path / "copy.jsonl", resume=True) as back:
+        assert back.frames_of("/clip.mp4") == [0, 4, 12] and back.frames_of("/a") == []
+        assert back.names == {"/clip.mp4": "clip", "/clip.mp4#000004": "other"}
+        assert back.get("/clip.mp4", 4).name == "clip/000004"
+    assert names_in(path) == ["clip", "other"]
+
+
+def test_line_that_no_reader_can_follow_is_told_and_force_gets_past_it(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    opened(path).__exit__(None, None, None)
+    head = path.read_bytes()
+    for line in (b"[" * 200_000, b'{"source":"/a","name":"a","stamp":[Infinity,0]}'):
+        path.write_bytes(head + line + b"\n")
+        with pytest.raises(FashionError, match=r"p\.jsonl:2: a line of"):
+            opened(path, resume=True)
+        assert set(names_in(path)) <= {"a"}
+    opened(path, force=True).__exit__(None, None, None)
+
+
 @pytest.mark.parametrize(
-    "change", [{"counts": ["0"]}, {"labels": [7, 0]}, {"size_hw": [0, 4]}, {"scores": [1]}]
+    "change",
+    [
+        {"counts": ["0"]},
+        {"labels": [7, 0]},
+        {"size_hw": [0, 4]},
+        {"scores": [1]},
+        {"scores": [9e9, 0]},
+        {"labels": [0.5, 0]},
+        {"boxes_xyxy": [[0, 0, float("nan"), 1]] * 2},
+        {"size_hw": [float("inf"), 3]},
+    ],
 )
 def test_entry_that_was_changed_is_refused_before_it_is_drawn(tmp_path: Path, change: dict) -> None:
     path = tmp_path / "p.jsonl"

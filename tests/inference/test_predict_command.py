@@ -63,7 +63,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_every_output_is_written_and_agrees(predict: Any, photos: Path, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
-    from datasets_tools.check_submission import check_submission
+    from datasets_tools.submission import check_submission
 
     out = tmp_path / "out"
     flags = ("--pictures", "--csv", "--coco", "--cutouts", "--submission")
@@ -145,6 +145,86 @@ def test_resume_predicts_what_is_new_and_makes_what_is_missing(
     assert (out / "pictures" / "in" / "1.jpg").is_file()
     assert (out / "instances.csv").read_text().startswith(before)
     assert len({r["ImageId"] for r in rows(out / "submission.csv")}) == 4
+
+
+def test_photos_are_never_written_over(predict: Any, tmp_path: Path) -> None:
+    mine = photo(tmp_path / "pictures" / "x.jpg")
+    before = mine.read_bytes()
+    code, said = predict(tmp_path / "pictures", "--out", tmp_path)
+    assert code == 1 and "outside" in said or "found none" in said
+    other = photo(tmp_path / "other.jpg")
+    for words in ((), ("--force",), ("--resume",)):
+        code, said = predict(other, "--out", tmp_path, *words)
+        assert code == 1 and "it holds files of something else" in said
+    assert mine.read_bytes() == before
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pictures").symlink_to(tmp_path / "pictures")
+    code, said = predict(other, "--out", tmp_path / "out", "--force")
+    assert code == 1 and "got a link" in said and mine.read_bytes() == before
+
+
+def test_photo_with_a_number_sign_has_its_picture(predict: Any, tmp_path: Path) -> None:
+    photo(tmp_path / "in" / "a#1.jpg")
+    assert predict(tmp_path / "in", "--out", tmp_path / "out", "--pictures")[0] == 0
+    assert (tmp_path / "out" / "pictures" / "a#1.jpg").is_file()
+
+
+def test_resumed_photos_keep_their_pictures_and_get_their_present_names(
+    predict: Any, tmp_path: Path
+) -> None:
+    first = photo(tmp_path / "a" / "x.jpg", seed=1)
+    second = photo(tmp_path / "b" / "x.jpg", seed=2)
+    out = tmp_path / "out"
+    assert predict(first, second, "--out", out)[0] == 0
+    pictures = {p.name: p.read_bytes() for p in (out / "pictures").rglob("*.jpg")}
+    assert len(pictures) == 2
+    assert predict(second, first, "--out", out, "--resume")[0] == 0
+    assert {p.name: p.read_bytes() for p in (out / "pictures").rglob("*.jpg")} == pictures
+    assert {row["photo"] for row in rows(out / "instances.csv")} == {"a/x.jpg", "b/x.jpg"}
+    assert predict(tmp_path / "a", "--out", out, "--resume", "--csv")[0] == 0
+    assert {row["photo"] for row in rows(out / "instances.csv")} == {"x.jpg"}
+
+
+def test_cutouts_that_a_kill_has_parted_are_made_whole(predict: Any, tmp_path: Path) -> None:
+    given = photo(tmp_path / "x.jpg")
+    out = tmp_path / "out"
+    assert predict(given, "--out", out, "--cutouts")[0] == 0
+    made = sorted(p.name for p in (out / "cutouts" / "x").iterdir())
+    for name in made[1:]:
+        (out / "cutouts" / "x" / name).unlink()
+    assert predict(given, "--out", out, "--cutouts", "--resume")[0] == 0
+    assert sorted(p.name for p in (out / "cutouts" / "x").iterdir()) == made
+
+
+def test_known_photos_are_not_held_until_the_end(run: Path) -> None:
+    from fashion_mmdet.inference import job
+
+    held, most = 0, 0
+
+    def tasks() -> Any:
+        nonlocal held, most
+        for _ in range(50):
+            held += 1
+            most = max(most, held)
+            yield job._Task(entry=None, load=None)
+
+    for _ in job._through_network(None, tasks(), batch_size=4):
+        held -= 1
+    assert most <= 2
+
+
+def test_what_a_submission_cannot_hold_is_told_before_the_work(
+    predict: Any, photos: Path, tmp_path: Path
+) -> None:
+    photo(tmp_path / "more" / "0.jpg")
+    out = tmp_path / "out"
+    for words, said in (
+        ((photos / "in", tmp_path / "more"), "0.jpg"),
+        ((photos / "in", "--submission-size", "9999"), "at most 4096 px expected"),
+        ((photos / "in", "--sample", tmp_path / "gone.csv"), "gone.csv"),
+    ):
+        code, text = predict(*words, "--out", out, "--submission")
+        assert code == 1 and said in text and not out.exists()
 
 
 def test_resume_with_other_settings_is_refused(predict: Any, photos: Path, tmp_path: Path) -> None:

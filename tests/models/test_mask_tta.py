@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fashion_mmdet.core.errors import CheckpointError, ConfigError
+from fashion_mmdet.core.rle import decode
 
 pytestmark = pytest.mark.mm
 
@@ -370,3 +371,127 @@ def test_member_that_cannot_vote_is_refused(repo_dir: Path, tmp_path: Path) -> N
     files = dict(config=f"{folder}/config.py", checkpoint="none.pth")
     with pytest.raises(ConfigError, match=r"members\[0\]: a checkpoint.*found no none\.pth"):
         MaskTTAModel(model, files)
+
+
+def six_views(cfg: Any) -> Any:
+    """Return the config with the views of its ``tta_pipeline``: three sizes, each also flipped."""
+    cfg = copy.deepcopy(cfg)
+    cfg.test_dataloader.dataset.pipeline = copy.deepcopy(cfg.tta_pipeline)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("agnostic", "masks"), [(True, True), (False, True), (True, False), (False, False)]
+)
+@pytest.mark.parametrize("views", [1, 6])
+def test_photo_without_proposals_has_no_detections(
+    repo_dir: Path, tmp_path: Path, views: int, agnostic: bool, masks: bool
+) -> None:
+    from fashion_mmdet.models import MaskTTAModel
+
+    cfg = made_config(repo_dir, agnostic, masks)
+    cfg.model.test_cfg.rpn.min_bbox_size = 30
+    cfg = with_pipeline(cfg, False) if views == 1 else six_views(cfg)
+    # Less than 30 px high in every view, so that no proposal is large enough.
+    paths = [photo(tmp_path / "1.png", (20, 330)), photo(tmp_path / "2.png", (224, 160), 1)]
+    model = MaskTTAModel(built(cfg))
+    batch = batch_of(cfg, *paths)
+    assert len(batch["inputs"]) == views
+    none, some = (found.pred_instances for found in predicted(model, batch))
+    assert len(none) == 0 and none.bboxes.shape == (0, 4) and len(some) > 3
+    assert none.scores.shape == none.labels.shape == (0,)
+    assert set(none.keys()) == set(some.keys()) and ("masks" in none) == masks
+    if masks:
+        assert none.masks.shape == (0, 20, 330) and len(some.masks) == len(some)
+    (alone,) = predicted(model, batch_of(cfg, paths[0]))
+    assert len(alone.pred_instances) == 0
+
+
+def test_photo_without_proposals_among_members_has_no_detections(
+    repo_dir: Path, tmp_path: Path
+) -> None:
+    from fashion_mmdet.models import MaskTTAModel
+
+    one, other = made_config(repo_dir), made_config(repo_dir, agnostic=False)
+    for cfg in (one, other):
+        cfg.model.test_cfg.rpn.min_bbox_size = 100_000
+    model = MaskTTAModel(built(one), members=[built(other, 1)])
+    batch = batch_of(six_views(one), photo(tmp_path / "1.png", (224, 160)))
+    assert len(predicted(model, batch)[0].pred_instances) == 0
+
+
+def test_masks_of_several_views_carry_their_grids_into_the_evidence(
+    repo_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    from fashion_mmdet.core.operating_point import OperatingPoint, write_operating_point
+    from fashion_mmdet.core.paste import paste_mask
+    from fashion_mmdet.evaluation import fashion_metric as module
+    from fashion_mmdet.models import MaskTTAModel
+
+    cfg = six_views(made_config(repo_dir))
+    cfg.model.test_cfg.rcnn.mask_thr_binary = 0.3
+    height_px, width_px = 224, 160
+    paths = [photo(tmp_path / f"{n}.png", (height_px, width_px), n) for n in range(2)]
+    found = predicted(MaskTTAModel(built(cfg)), batch_of(cfg, *paths))
+    assert all(mask.threshold == 0.3 for one in found for mask in one.pred_instances.masks)
+
+    classes = [f"c{n}" for n in range(N_CLASSES)]
+    truth = {
+        "images": [{"id": n, "file_name": f"{n}.png", "height": height_px, "width": width_px}
+                   for n in range(2)],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(classes)],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 0, "iscrowd": 0, "area": 400,
+                         "bbox": [0, 0, 20, 20],
+                         "segmentation": [[0, 0, 20, 0, 20, 20, 0, 20]]}],
+    }  # fmt: skip
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+
+    def evidence(**options: Any) -> Any:
+        metric = module.FashionMetric(str(tmp_path / "truth.json"), **options)
+        metric.dataset_meta = {"classes": classes}
+        metric.process({}, [sample.to_dict() for sample in found])
+        metric.evaluate(2)
+        return metric.evidence()
+
+    kept = evidence(keep_grids=True)
+    n = sum(len(one.pred_instances) for one in found)
+    assert kept.found.grids_NHW.shape == (n, 28, 28) and kept.mask_threshold == 0.3 and n > 6
+    boxes = np.concatenate([one.pred_instances.bboxes.numpy() for one in found])
+    assert kept.found.grid_box_xyxy == pytest.approx(boxes)  # the photo's pixels
+    of_grid = [
+        paste_mask(grid.astype(np.float32) / np.float32(255), box, height_px, width_px, 0.3)
+        for grid, box in zip(kept.found.grids_NHW, kept.found.grid_box_xyxy, strict=True)
+    ]
+    sizes = {"size": [height_px, width_px]}
+    masks = [decode({**sizes, "counts": counts}) for counts in kept.found.counts]
+    # But for a rounding to 1 / 255.
+    assert shares([decode(code) for code in of_grid], masks) == pytest.approx(1, abs=0.05)
+
+    # The model has cut at 0.3; a point of 0.5 cuts anew, one of 0.3 has nothing to do.
+    asked = []
+
+    def counted(*args: Any) -> Any:
+        asked.append(args[-1])
+        return paste_mask(*args)
+
+    monkeypatch.setattr(module, "paste_mask", counted)
+    for threshold, times in ((0.5, n), (0.3, 0)):
+        asked.clear()
+        point = OperatingPoint(0.0, mask_threshold=threshold)
+        write_operating_point(tmp_path / "p.json", point, {})
+        cut = evidence(point=str(tmp_path / "p.json"))
+        assert asked == [threshold] * times and cut.mask_threshold == threshold
+        assert (cut.found.counts == kept.found.counts) == (threshold == 0.3)
+
+
+def test_members_are_named_by_folder_and_file(repo_dir: Path, tmp_path: Path) -> None:
+    from fashion_mmdet.models import MaskTTAModel
+
+    cfg = made_config(repo_dir)
+    model = built(cfg)
+    folder = saved_run(tmp_path / "b run", cfg, model)
+    assert MaskTTAModel(model, members=[folder]).member_names == ["b run/best_x.pth"]
+    assert MaskTTAModel(model, members=[built(cfg, 1)]).member_names == ["MaskRCNN"]
+    assert MaskTTAModel(model).member_names == []

@@ -15,6 +15,7 @@ from made_evidence import CLASSES, indifferent, made, middling  # noqa: E402
 from fashion_mmdet.core.bootstrap import draws_of  # noqa: E402
 from fashion_mmdet.core.curves import average_precisions, mean_ap  # noqa: E402
 from fashion_mmdet.core.errors import FashionError  # noqa: E402
+from fashion_mmdet.core.evidence import write_evidence  # noqa: E402
 from fashion_mmdet.core.ground_truth import GroundTruth  # noqa: E402
 from fashion_mmdet.core.image_scores import imat2019_scores  # noqa: E402
 from fashion_mmdet.core.matching import match  # noqa: E402
@@ -24,7 +25,7 @@ from fashion_mmdet.tuning.halves import folds_of, halves  # noqa: E402
 from fashion_mmdet.tuning.measures import MEASURES, SCORES  # noqa: E402
 from fashion_mmdet.tuning.photos import Photos  # noqa: E402
 from fashion_mmdet.tuning.search import HAIR, search  # noqa: E402
-from fashion_mmdet.tuning.source import Source  # noqa: E402
+from fashion_mmdet.tuning.source import Source, read_source  # noqa: E402
 from fashion_mmdet.tuning.tune import tune  # noqa: E402
 
 F1, IMAT, AP = (MEASURES[name] for name in ("f1", "imat2019", "ap"))
@@ -282,6 +283,50 @@ def test_tune_refuses_to_report_on_photos_that_cannot_tell():
     ):
         with pytest.raises(FashionError, match=said):
             tune(source(evidence), "f1", report_on=("x", other))
+
+
+CUT = {"point": {"score": 0.4, "max_count": 9}}
+SIX = {"views": 6, "members": []}
+TWO = {"views": 1, "members": ["b run/best.pth"]}
+
+
+def test_tune_of_what_a_point_has_cut_is_refused(tmp_path):
+    cut = replace(planted(30), made_with=CUT)
+    said = r"evidence of all detections expected, .* \(score 0.4, max_count 9\).*--split val"
+    write_evidence(tmp_path / "e.npz", cut)
+    with pytest.raises(FashionError, match=said):
+        read_source(None, tmp_path / "e.npz")
+    with pytest.raises(FashionError, match=said):
+        tune(source(cut), "f1")
+    with pytest.raises(FashionError, match=said):
+        tune(source(planted(30)), "f1", report_on=("x", replace(cut, sha256="b" * 64)))
+
+
+@pytest.mark.parametrize(
+    ("made_with", "said"),
+    [
+        (SIX, "6 views of each photo (--tta) by the run's model: the point is for --tta, not"),
+        (TWO, "with b run/best.pth (--ensemble): the point is for --ensemble, not"),
+        ({**TWO, "views": 2}, "the point is for --tta --ensemble, not"),
+    ],
+)
+def test_tune_of_several_views_or_models_says_what_the_point_is_for(made_with, said):
+    voted = source(replace(planted(30), made_with=made_with))
+    tuned = tune(voted, "f1")
+    assert any(said in remark for remark in tuned.remarks)
+    assert tuned.about(voted)["made_with"] == made_with
+    plain = tune(source(planted(30)), "f1")
+    assert plain.about(source(planted(30)))["made_with"] == {}
+    assert not any("the point is for" in remark for remark in plain.remarks)
+
+
+def test_tune_refuses_to_report_on_detections_of_other_voters():
+    voted, plain = replace(planted(30), made_with=SIX), planted(30)
+    for one, other in ((voted, plain), (plain, voted), (voted, replace(plain, made_with=TWO))):
+        with pytest.raises(FashionError, match="as that tuned on, expected.*Evaluate both alike"):
+            tune(source(one), "f1", report_on=("x", replace(other, sha256="b" * 64)))
+    tuned = tune(source(voted), "f1", report_on=("x", replace(voted, sha256="b" * 64)))
+    assert tuned.gains[2].what == "x"
 
 
 def test_tune_without_masks_or_without_instances_is_refused():
