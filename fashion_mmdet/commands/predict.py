@@ -157,7 +157,7 @@ def _check_inputs(args: argparse.Namespace, sources: Sources, out_dir: Path) -> 
         raise FashionError(f"{videos[0]}: photos expected for --cutouts, got a video.")
     if args.submission:
         _require_submission(args, sources)
-    if not args.resume:
+    if not (out_dir / FILE_NAME).is_file():  # with a ledger it is told what --resume can do
         for name in ("instances.csv", "results.json", "images.json", "submission.csv"):
             refuse_overwrite(out_dir / name, args.force)
 
@@ -193,8 +193,7 @@ def _refuse_foreign_pictures(args: argparse.Namespace, sources: Sources, out_dir
                 f"{photo.path}: a photo outside {folder}, where pictures are written, expected. "
                 "Choose another --out."
             )
-        is_known = (out_dir / FILE_NAME).is_file() and (args.resume or args.force)
-        if not is_known and folder.is_dir() and any(folder.iterdir()):
+        if not (out_dir / FILE_NAME).is_file() and folder.is_dir() and any(folder.iterdir()):
             raise FashionError(
                 f"{folder}: an empty folder expected, it holds files of something else. Choose "
                 "another --out."
