@@ -78,6 +78,7 @@ def ours(run: str, photos: Path, out: Path) -> tuple[Callable[[], int], Watch]:
     from fashion_mmdet.inference import job, outputs
     from fashion_mmdet.inference.inputs import find_sources
     from fashion_mmdet.inference.ledger import Ledger
+    from fashion_mmdet.inference.names import named_apart
     from fashion_mmdet.inference.predictor import Predictor
 
     predictor = Predictor(run, point=OperatingPoint(score=0.0), device="cpu")
@@ -85,9 +86,10 @@ def ours(run: str, photos: Path, out: Path) -> tuple[Callable[[], int], Watch]:
 
     def work() -> int:
         sources = find_sources([str(photos)])
+        sources.all = named_apart(sources.all, {})
         with Ledger(out / "predictions.jsonl", {}, predictor.classes) as ledger:
             tally = job.run(predictor, sources.all, ledger, out, job.Wanted(True, False))
-            entries = job.entries_of(sources.all, ledger, 1)
+            entries = job.entries_of(sources.all, ledger)
             outputs.write_results(out, entries, predictor.classes, None)
         return sum(tally.of_class.values())
 

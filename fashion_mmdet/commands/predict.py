@@ -13,9 +13,9 @@ from typing import Any
 from datasets_tools.report import counted, say
 from fashion_mmdet.core.errors import ConfigError, FashionError
 from fashion_mmdet.core.files import refuse_overwrite, sha256_of
-from fashion_mmdet.core.operating_point import OperatingPoint
+from fashion_mmdet.core.operating_point import OperatingPoint, checked_point
 from fashion_mmdet.inference.inputs import OUTPUT_FOLDERS, Sources, find_sources
-from fashion_mmdet.inference.ledger import FILE_NAME, Entry, Ledger, names_in
+from fashion_mmdet.inference.ledger import FILE_NAME, Entry, Ledger, names_in, point_in
 from fashion_mmdet.inference.names import named_apart
 
 _MOST_CLASSES = 8
@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
     args = arguments.parse_args(argv)
     _check_arguments(arguments, args)
     out_dir = Path(args.out)
+    renewed = _renew(args, out_dir)
     sources = find_sources(args.inputs, args.images, out_dir=args.out)
     _check_inputs(args, sources, out_dir)
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     # What mmengine says of loading goes to the logger made last; warnings are let through.
     MMLogger.get_instance("predict", log_level="WARNING")
     predictor = Predictor(
-        args.run, config=args.config, point=args.point, score=args.score, tta=args.tta,
+        args.run, config=args.config, point=_point(args, out_dir), score=args.score, tta=args.tta,
         ensemble=args.ensemble, device=args.device,
     )  # fmt: skip
     ids = outputs.read_ids(args.image_ids, predictor.classes) if args.image_ids else None
@@ -82,6 +83,8 @@ def main(argv: Sequence[str]) -> int:
             )  # fmt: skip
             notes += report.lines()
             written.append(submission.FILE_NAME)
+    if renewed:
+        notes.append(f"brought up to date as well: {', '.join(renewed)}")
     return _say(args, predictor, sources, tally, notes, written)
 
 
@@ -110,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     )
     which = parser.add_argument_group("which model and detections")
     which.add_argument("--config", metavar="FILE", help="where it does not lie beside the weights")
-    which.add_argument("--point", metavar="FILE", help="from fashion tune (default: the run's own)")
+    which.add_argument("--point", metavar="FILE", help="from fashion tune (the run's own), or none")
     which.add_argument("--score", type=_share, help="lowest score, instead of the point's (0.5)")
     which.add_argument("--tta", action="store_true", help="average over flip and scales; slower")
     which.add_argument(
@@ -143,6 +146,32 @@ def _check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) 
             parser.error(f"--{option.replace('_', '-')}: --{needs} expected with it")
     if args.resume and args.force:
         parser.error("--resume: expected without --force: go on, or begin anew")
+
+
+def _renew(args: argparse.Namespace, out_dir: Path) -> list[str]:
+    """With ``--resume``, ask for what an earlier run has begun as well, and return what that is."""
+    begun = {
+        "pictures": "pictures", "cutouts": "cutouts", "csv": "instances.csv", "coco": "results.json"
+    }  # fmt: skip
+    also = [
+        option for option, name in begun.items()
+        if args.resume and (out_dir / name).exists() and not getattr(args, option)
+    ]  # fmt: skip
+    for option in also:
+        setattr(args, option, True)
+    return [begun[option] for option in also]
+
+
+def _point(args: argparse.Namespace, out_dir: Path) -> Any:
+    """Return the point to take: the given one, that of the work that is resumed, or the run's."""
+    if args.point == "none":
+        return OperatingPoint()
+    if args.point is not None or args.score is not None or not args.resume:
+        return args.point
+    begun = point_in(out_dir / FILE_NAME)
+    if begun is None:
+        return None
+    return checked_point(begun, tuple(begun.get("score_of", {})), str(out_dir / FILE_NAME))
 
 
 def _check_inputs(args: argparse.Namespace, sources: Sources, out_dir: Path) -> None:
@@ -276,10 +305,7 @@ def _say(
         say(f"note: {counted(count, 'photo')}: {note}")
     for note in notes:
         say(note)
-    point = predictor.point_source or (
-        "the default" if predictor.point == OperatingPoint() else "the command line"
-    )
-    say(f"kept: {predictor.point.in_words()} (from {point})")
+    say(f"kept: {predictor.point.in_words()} ({_point_from(args, predictor)})")
     lowest = min([predictor.point.score, *predictor.point.score_of.values()])
     if predictor.floor is not None and lowest < predictor.floor:
         say(f"note: the config itself drops scores below {predictor.floor:g}")
@@ -290,6 +316,10 @@ def _say(
         shown = ", ".join(f"{count} {name}" for name, count in common)
         more = len(tally.of_class) - len(common)
         say(f"found: {shown}{f', and {more} more classes' if more > 0 else ''}")
+    if tally.without:
+        some = ", ".join(tally.without[:3])
+        more = ", ..." if len(tally.without) > 3 else ""
+        say(f"without a finding: {counted(len(tally.without), 'photo')} ({some}{more})")
     known = f" ({tally.n_known:,} of them known before)" if tally.n_known else ""
     failed = len(tally.failed) + len(sources.missing)
     bad = f", {counted(failed, 'photo')} left out" if failed else ""
@@ -298,6 +328,17 @@ def _say(
         f"{', '.join(written)}"
     )
     return 0 if n_photos else 1
+
+
+def _point_from(args: argparse.Namespace, predictor: Any) -> str:
+    source = predictor.point_source
+    if args.score is not None:
+        return f"--score; the rest from {source}" if source else "--score"
+    if source is not None:
+        return f"from {source}"
+    if predictor.point != OperatingPoint():
+        return "as it was begun"
+    return "the default; `fashion tune` chooses better"
 
 
 def _share(text: str) -> float:

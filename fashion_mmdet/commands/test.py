@@ -45,7 +45,11 @@ def main(argv: Sequence[str]) -> int:
         write_json(args.out, figures, indent=1)
         print(f"{len(figures)} figures written to {args.out}.")
     if runner.rank == 0:
-        print(f"record and evidence are in {runner.work_dir}; next: fashion analyze or compare.")
+        following = "fashion analyze or compare"
+        if args.split == "val" and args.point is None:
+            evidence = Path(runner.work_dir) / "evidence_val.npz"
+            following = f"fashion tune {Path(args.checkpoint).parent} --evidence {evidence}"
+        print(f"record and evidence are in {runner.work_dir}; next: {following}.")
     return 0
 
 

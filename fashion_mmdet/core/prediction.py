@@ -12,7 +12,7 @@ from .errors import AnnotationError
 from .rle import decode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The N garments and parts that a model found on one photo, in falling score.
 
@@ -54,6 +54,11 @@ class Prediction:
 
     def __len__(self) -> int:
         return len(self.rles)
+
+    def __repr__(self) -> str:
+        shown = [f"{n} {s:.2f}" for n, s in zip(self.names[:5], self.scores[:5], strict=True)]
+        more = ", ..." if len(self) > 5 else ""
+        return f"Prediction({len(self)} found: {', '.join(shown)}{more})"
 
     @property
     def names(self) -> tuple[str, ...]:

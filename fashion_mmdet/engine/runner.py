@@ -28,6 +28,8 @@ class FashionRunner(Runner):
       sets ``load_from`` to None, and stock mmengine then trains from random weights).
     * A resumed run reads no pretrained backbone: the checkpoint holds all of the model, and the
       file or the network may be gone.
+    * A test leaves the config that a training has written in the work dir as it is (``--tta`` wraps
+      the model, ``--cfg-options`` change it), and writes its own beside its log.
     * With a distributed launcher and no CUDA device it opens a gloo group; stock mmengine calls
       ``torch.cuda.set_device`` first and dies.
     """
@@ -45,6 +47,20 @@ class FashionRunner(Runner):
         if hooks is not None:
             hooks = {k: v for k, v in hooks.items() if v is not None or k in _MMENGINES_HOOKS}
         super().register_default_hooks(hooks)
+
+    def dump_config(self) -> None:
+        """Write the config to the work dir, or where one lies there, beside the log."""
+        name = os.path.basename(self.cfg.filename or "")
+        if name and os.path.exists(os.path.join(self.work_dir, name)):
+            if self.rank == 0:
+                self.cfg.dump(os.path.join(self.log_dir, name))
+        else:
+            super().dump_config()
+
+    def train(self) -> Any:
+        """Train as stock; the config in the work dir becomes that of this training."""
+        super().dump_config()
+        return super().train()
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Open a gloo process group where there is no CUDA device, then set up as usual."""

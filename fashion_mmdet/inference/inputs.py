@@ -20,6 +20,8 @@ from .photos import FORMAT_OF
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 #: Folders within that of the outputs, in which no photo is looked for.
 OUTPUT_FOLDERS = ("pictures", "cutouts")
+#: Photos that are not read are named one by one, not passed by.
+_SUFFIXES = (*FORMAT_OF, *VIDEO_SUFFIXES, ".heic", ".heif", ".avif")
 #: Columns of a list that may name the photos, the first that is there counts.
 _NAME_COLUMNS = ("ImageId", "image", "file_name", "photo", "path")
 
@@ -146,7 +148,7 @@ def _in_folder(folder: str, counts: Counter[str], own: _Own) -> list[Source]:
             path = os.path.join(place, name)
             if name.startswith("."):  # also what macOS leaves beside each photo, ._name.jpg
                 counts["hidden files"] += 1
-            elif not name.lower().endswith((*FORMAT_OF, *VIDEO_SUFFIXES)):
+            elif not name.lower().endswith(_SUFFIXES):
                 counts["files that are no photos by their suffix"] += 1
             else:
                 out.append(Source(path, Path(os.path.relpath(path, folder)).as_posix()))
@@ -167,7 +169,7 @@ def _by_pattern(pattern: str, counts: Counter[str], own: _Own) -> list[Source]:
     for path in paths:
         if not os.path.isfile(path) or own.holds(path):
             continue
-        if not path.lower().endswith((*FORMAT_OF, *VIDEO_SUFFIXES)):
+        if not path.lower().endswith(_SUFFIXES):
             counts["files that are no photos by their suffix"] += 1
             continue
         out.append(Source(path, Path(os.path.relpath(path, root)).as_posix()))

@@ -69,6 +69,7 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     of_class: Counter[str] = field(default_factory=Counter)
+    without: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ def run(
         every: of a video, each so-manieth frame.
         batch_size: photos that the network sees at once.
     """
+    sources = list(sources)
+    # Of videos it is not known; what is known already is passed in no time.
+    total = None if any(source.is_video for source in sources) else len(sources)
     tally = Tally()
     tasks = _tasks(sources, ledger, out_dir, wanted, every, tally)
     with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as writer:
@@ -109,8 +113,9 @@ def run(
         found = _through_network(predictor, ready, batch_size)
         written = _ahead(writer, partial(_write, predictor, out_dir, wanted), found, 2)
         # None: hidden unless stderr is a terminal
-        with tqdm(written, unit="photo", disable=None) as bar:
-            for n, entry in enumerate(bar, start=1):
+        with tqdm(total=total, unit="photo", disable=None) as bar:
+            for n, entry in enumerate(written, start=1):
+                bar.update(n + tally.n_known - bar.n)
                 if entry.prediction is None:
                     _remove_stale(ledger, entry, out_dir)
                 ledger.append(entry)
@@ -342,6 +347,8 @@ def _count(tally: Tally, entry: Entry, *, is_new: bool = True) -> None:
         return
     tally.n_new += is_new
     tally.of_class.update(entry.prediction.names)
+    if not len(entry.prediction):
+        tally.without.append(entry.file_name)
 
 
 def _ahead(

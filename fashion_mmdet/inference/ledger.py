@@ -75,6 +75,16 @@ def names_in(path: Path) -> list[str]:
     return list(dict.fromkeys(map(str, names)))
 
 
+def point_in(path: Path) -> dict[str, Any] | None:
+    """Return the operating point that a ledger was begun with; None where there is none to read."""
+    try:
+        with open(path, "rb") as stream:
+            point = json.loads(stream.readline())["settings"]["operating point"]
+    except (OSError, *_UNREADABLE):
+        return None
+    return point if isinstance(point, dict) else None
+
+
 class Ledger:
     """The open ledger of one folder; a context manager.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,11 @@ def find_trained(run: str | Path, config: str | Path | None = None) -> Trained:
     path = Path(run)
     if path.is_dir():
         folder, checkpoint = path, _checkpoint_of(path)
+    elif path.is_file() and path.suffix == ".py":
+        raise CheckpointError(
+            f"{run}: the folder of a run or a checkpoint (.pth) expected, got a config. Give "
+            "work_dirs/<config> where it was trained."
+        )
     elif path.is_file():
         folder, checkpoint = path.parent, path
     else:
@@ -129,7 +135,12 @@ def load_model(
     bare = model.module if isinstance(model, BaseTTAModel) else model
     register.require_heads(bare, classes, "test")
     source = str(checkpoint)
-    loaded = load_checkpoint(bare, source, map_location="cpu", logger="silent")
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)  # what is loaded from where; warnings are let through
+    try:
+        loaded = load_checkpoint(bare, source, map_location="cpu", logger="silent")
+    finally:
+        logging.disable(before)
     theirs = register.trained_classes(loaded) or tuple(classes)
     register.require_same_classes(theirs, tuple(classes), source)
     register.require_whole(bare, loaded.get("state_dict", loaded), source)

@@ -236,6 +236,11 @@ def _from_arrays(pipeline: Sequence[Any]) -> list[Any]:
 def _bgr(image: Image) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         return read_photo(image).image_bgr
+    if isinstance(image, (list, tuple)):
+        raise FashionError(
+            f"image: one photo expected, got a list of {len(image)}. For several take "
+            "predictor.predict(images)."
+        )
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None].repeat(3, axis=2)

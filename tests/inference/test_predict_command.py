@@ -225,6 +225,32 @@ def test_what_a_submission_cannot_hold_is_told_before_the_work(
         assert code == 1 and said in text and not out.exists()
 
 
+def test_resume_goes_on_with_the_point_that_it_was_begun_with(
+    predict: Any, photos: Path, run: Path, tmp_path: Path
+) -> None:
+    from fashion_mmdet.core.operating_point import (
+        FILE_NAME,
+        OperatingPoint,
+        write_operating_point,
+    )
+
+    out = tmp_path / "out"
+    assert predict(photos, "--out", out, "--csv")[0] == 0
+    before = (out / "instances.csv").read_text()
+    write_operating_point(run / FILE_NAME, OperatingPoint(max_count=1), {})
+    try:
+        code, said = predict(photos, "--out", out, "--resume", "--coco")
+        assert code == 0, said
+        assert "brought up to date as well: instances.csv" in said
+        assert (out / "instances.csv").read_text() == before
+        code, said = predict(photos, "--out", tmp_path / "new", "--csv")
+        assert code == 0 and "3 instances on 3 photos" in said
+        code, said = predict(photos, "--out", tmp_path / "none", "--csv", "--point", "none")
+        assert code == 0 and "3 instances on 3 photos" not in said
+    finally:
+        (run / FILE_NAME).unlink()
+
+
 def test_resume_with_other_settings_is_refused(predict: Any, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert predict(photos, "--out", out)[0] == 0
