@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -24,15 +25,25 @@ def programs() -> Path | None:
     return next((p for p in places if (p / "initdb").exists() and (p / "pg_ctl").exists()), None)
 
 
+def free_port() -> int:
+    """Return a free port below those that the kernel deals out.
+
+    One of the kernel's may go to another test before the server has it, or while it is stopped.
+    """
+    for port in random.SystemRandom().sample(range(20000, 32000), 100):
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+    raise OSError("postgres: a free port from 20000 to 32000 expected, found none.")
+
+
 class Server:
     """A server that can be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._bin = programs()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         # PostgreSQL does not run as root.
         self._as = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
         self._do("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "sweeper", "--no-sync")

@@ -1,5 +1,7 @@
 """The main job as a user types it: mim and fashion, in processes of their own, on made photos.
 
+Some of the short ``fashion`` commands are forked from one process, to import mmdet once.
+
 No PYTHONPATH is set and the paths have a space in them.
 """
 
@@ -12,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,13 +72,71 @@ def losses(work_dir: Path) -> dict[int, float]:
     return out
 
 
+READY = """
+import json, os, signal, sys, traceback
+import mmdet.apis
+import fashion_mmdet.register
+from fashion_mmdet.commands import main
+
+for line in sys.stdin:
+    words, out, more = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(300)
+        code = 70
+        try:
+            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT, 0o644), 1)
+            os.dup2(1, 2)
+            os.environ.update(more)
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+Fashion = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def fashion(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fashion]:
+    """``fashion`` for many short commands: as :func:`call`, each in a process of its own.
+
+    Those are forked from one that has imported everything, which takes longer than the commands.
+    """
+    outs = tmp_path_factory.mktemp("outs")
+    ready = subprocess.Popen(
+        [sys.executable, "-c", READY], cwd=place, env=environment(place), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )
+    assert ready.stdin and ready.stdout
+
+    def run(*words: object, code: int = 0, **extra: str) -> str:
+        out = outs / f"{len(list(outs.iterdir()))}.txt"
+        ready.stdin.write(json.dumps([[str(w) for w in words], str(out), extra]) + "\n")
+        ready.stdin.flush()
+        ended = ready.stdout.readline()
+        assert ended, "it has ended itself"
+        text = out.read_text(encoding="utf-8")
+        assert int(ended) == code, text[-4000:]
+        return text
+
+    with ready:
+        yield run
+
+
 @pytest.fixture(scope="module")
 def trained(place: Path) -> Path:
-    """The work dir of an uninterrupted ``mim train`` of two epochs."""
-    work_dir = place / "out" / "whole"
+    """The work dir of an uninterrupted ``mim train`` of two epochs, with W&B offline."""
+    work_dir = place / "out" / "whole run"
     text = call(
         [BIN / "mim", "train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", work_dir,
-         "--cfg-options", *SHORT],
+         "--cfg-options", *SHORT, "wandb.mode=offline"],
         place,
     )
     assert "weights: no checkpoint; all random" in text, "the log says what it starts from"
@@ -120,10 +181,12 @@ def test_mim_test_evaluates_the_checkpoint(place: Path, trained: Path) -> None:
     assert "coco/segm_mAP_50" in text
 
 
-def test_fashion_test_writes_the_same_figures(place: Path, trained: Path) -> None:
+def test_fashion_test_writes_the_same_figures(
+    place: Path, trained: Path, fashion: Fashion
+) -> None:
     out = place / "out" / "figures.json"
-    call([BIN / "fashion", "test", CONFIG, trained / "epoch_2.pth", "--out", out,
-          "--work-dir", place / "out" / "test"], place)
+    fashion("test", CONFIG, trained / "epoch_2.pth", "--out", out,
+            "--work-dir", place / "out" / "test")
     figures = json.loads(out.read_text())
     assert 0 <= figures["coco/segm_mAP"] <= 1 and 0 <= figures["coco/bbox_mAP_50"] <= 1
 
@@ -135,10 +198,10 @@ def test_checkpoint_loads_with_weights_only_and_nothing_allow_listed(
     call([sys.executable, "-c", code, trained / "epoch_2.pth"], place, FASHION_COMPAT="0")
 
 
-def test_fashion_show_draws_pictures(place: Path, trained: Path) -> None:
+def test_fashion_show_draws_pictures(place: Path, trained: Path, fashion: Fashion) -> None:
     out = place / "out" / "pictures"
-    call([BIN / "fashion", "show", CONFIG, trained / "epoch_2.pth", "--out", out, "--count", "2",
-          "--score", "0.01"], place)
+    fashion("show", CONFIG, trained / "epoch_2.pth", "--out", out, "--count", "2",
+            "--score", "0.01")
     assert len(list(out.glob("*.png"))) == 2
 
 
@@ -194,17 +257,18 @@ def test_dry_run_prints_the_run_and_writes_nothing(place: Path) -> None:
     assert sorted(place.rglob("*")) == before
 
 
-def test_dry_run_counts_parameters_with_options_of_their_own_and_lists_none(place: Path) -> None:
+def test_dry_run_counts_parameters_with_options_of_their_own_and_lists_none(
+    place: Path, fashion: Fashion
+) -> None:
     apart = "optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, norm_decay_mult=0.0))"
     (place / "apart.py").write_text(f"_base_ = [{CONFIG!r}]\n{apart}\n")
-    words = ["train", place / "apart.py", "--dry-run", "--cfg-options", *SHORT]
-    text = call([BIN / "fashion", *words], place)
+    text = fashion("train", place / "apart.py", "--dry-run", "--cfg-options", *SHORT)
     assert "paramwise_options" not in text
     (count,) = re.findall(r"; options of (\d+) parameters by paramwise_cfg", text)
     assert int(count) > 20
 
 
-def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path) -> None:
+def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path, fashion: Fashion) -> None:
     readme = (REPO / "README.md").read_text(encoding="utf-8").split("## Your own photos")[1]
     recipe, own = re.findall(r"```python\n(.*?)```", readme, flags=re.S)[:2]
     for big, small in (("mask_rcnn_r50", "mask_rcnn_r18"), ("ccp", "ccp_288"),
@@ -233,19 +297,19 @@ def test_readmes_recipe_for_categories_of_ones_own_builds(place: Path) -> None:
     configs.mkdir()
     (configs / "_base_").symlink_to(REPO / "configs" / "_base_")
     (configs / "mine.py").write_text(recipe)
-    words = [BIN / "fashion", "train", configs / "mine.py", "--dry-run"]
-    text = call(words, place, FASHION_BACKBONE="none")
+    words = ["train", configs / "mine.py", "--dry-run"]
+    text = fashion(*words, FASHION_BACKBONE="none")
     assert "4 images, 2 classes" in text
     for option, fault in (
         ("model.roi_head.bbox_head.num_classes=1", "bbox_head.num_classes: 2 expected"),
         ("val_dataloader.dataset.ann_file=annotations/train.json", "got 4 of its 4; the first is"),
         ("val_dataloader.dataset.ann_file=gone.json", "gone.json: an annotation file expected"),
     ):
-        text = call([*words, "--cfg-options", option], place, FASHION_BACKBONE="none", code=1)
+        text = fashion(*words, "--cfg-options", option, FASHION_BACKBONE="none", code=1)
         assert fault in text and "Traceback" not in text
     overfit = ["val_dataloader.dataset.ann_file=annotations/train.json",
                "default_hooks.leak_check=None"]  # fmt: skip
-    text = call([*words, "--cfg-options", *overfit], place, FASHION_BACKBONE="none")
+    text = fashion(*words, "--cfg-options", *overfit, FASHION_BACKBONE="none")
     assert "4 images, 2 classes" in text and "leak" not in text
 
 
@@ -255,11 +319,5 @@ def test_misspelt_option_is_refused_with_the_nearest(place: Path) -> None:
     assert "Did you mean 'optim_wrapper'" in text and "Traceback" not in text
 
 
-def test_wandb_offline_under_mim_leaves_a_run_directory(place: Path) -> None:
-    work_dir = place / "out" / "wandb run"
-    call(
-        [BIN / "mim", "train", "mmdet", CONFIG, "--gpus", "0", "--work-dir", work_dir,
-         "--cfg-options", *SHORT, "train_cfg.max_epochs=1", "wandb.mode=offline"],
-        place,
-    )
-    assert list(work_dir.rglob("*.wandb"))
+def test_wandb_offline_under_mim_leaves_a_run_directory(trained: Path) -> None:
+    assert list(trained.rglob("*.wandb"))

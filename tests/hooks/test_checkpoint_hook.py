@@ -327,47 +327,68 @@ def test_hook_save_best_unknown_metric_names_the_valid_ones(tmp_path):
 # ---- kill -9 ------------------------------------------------------------------------------
 
 KILLED = """
-    import os, signal, sys
+    import os, signal, sys, traceback
     from pathlib import Path
     import torch
     from toy_runner import build
 
-    point, run, hook = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    saves = []
+    def train(run, hook, point):
+        saves = []
 
-    def second_save(*args, **kwargs):
-        saves.append(1)
-        return len(saves) == 2
+        def second_save(*args, **kwargs):
+            saves.append(1)
+            return len(saves) == 2
 
-    module, name, due = {
-        "serialise": (torch, "save", second_save),
-        "flush": (os, "fsync", lambda fd: any(run.glob(".epoch_2.pth*"))),
-        "rename": (os, "replace", lambda src, dst: Path(dst).name == "epoch_2.pth"),
-        "point": (os, "replace", lambda src, dst: Path(dst).name == "last_checkpoint"
-                  and (run / "epoch_2.pth").exists()),
-        "remove": (os, "remove", lambda path: True),
-    }[point]
-    real = getattr(module, name)
+        module, name, due = {
+            "serialise": (torch, "save", second_save),
+            "flush": (os, "fsync", lambda fd: any(run.glob(".epoch_2.pth*"))),
+            "rename": (os, "replace", lambda src, dst: Path(dst).name == "epoch_2.pth"),
+            "point": (os, "replace", lambda src, dst: Path(dst).name == "last_checkpoint"
+                      and (run / "epoch_2.pth").exists()),
+            "remove": (os, "remove", lambda path: True),
+        }[point]
+        real = getattr(module, name)
 
-    def real_or_kill(*args, **kwargs):
-        if due(*args, **kwargs):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
+        def real_or_kill(*args, **kwargs):
+            if due(*args, **kwargs):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **kwargs)
 
-    setattr(module, name, real_or_kill)
-    build(run, epochs=4, hook=hook, max_keep_ckpts=1).train()
+        setattr(module, name, real_or_kill)
+        build(run, epochs=4, hook=hook, max_keep_ckpts=1).train()
+
+    for folder in sys.argv[1:]:  # HOOK/POINT
+        child = os.fork()  # of a process that has imported all that it needs
+        if child == 0:
+            try:
+                train(Path(folder) / "run", *Path(folder).parts[-2:])
+            except BaseException:
+                traceback.print_exc()
+            os._exit(0)
+        print("ended:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+POINTS = ["serialise", "flush", "rename", "point", "remove"]
 
 
-@pytest.mark.parametrize("point", ["serialise", "flush", "rename", "point", "remove"])
-def test_hook_killed_while_saving_resumes_bit_equal(point, uninterrupted, tmp_path):
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder HOOK/POINT/run for each run that was killed at that point of its second save."""
+    root = tmp_path_factory.mktemp("killed")
+    cases = [root / "FashionCheckpointHook" / point for point in POINTS]
+    cases.append(root / "CheckpointHook" / "serialise")
+    done = run_python(KILLED, *cases)
+    ended = [line for line in done.stdout.splitlines() if line.startswith("ended: ")]
+    assert ended == [f"ended: {-signal.SIGKILL}"] * len(cases), done.stderr
+    return root
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_hook_killed_while_saving_resumes_bit_equal(point, uninterrupted, killed):
     from toy_runner import build, weights
 
     from fashion_mmdet.hooks.checkpoint import latest_checkpoint
 
-    run = tmp_path / "run"
-    done = run_python(KILLED, point, run, "FashionCheckpointHook")
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    run = killed / "FashionCheckpointHook" / point / "run"
     expected = "epoch_2.pth" if point == "remove" else "epoch_1.pth"
     assert latest_checkpoint(run) == run / expected
 
@@ -417,8 +438,7 @@ def test_resume_from_weights_alone_is_refused(tmp_path):
         runner.train()
 
 
-def test_stock_hook_killed_while_saving_loses_everything(tmp_path):
+def test_stock_hook_killed_while_saving_loses_everything(killed):
     """Negative control: the stock hook, killed at the same place, has removed the old one."""
-    done = run_python(KILLED, "serialise", tmp_path / "run", "CheckpointHook")
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert pth(tmp_path / "run") == []
+    run = killed / "CheckpointHook" / "serialise" / "run"
+    assert run.is_dir() and pth(run) == []

@@ -20,6 +20,9 @@ from fashion_mmdet.sweeps.sampling import newest
 from fashion_mmdet.sweeps.study import SharedStudy
 from fashion_mmdet.sweeps.sweep_file import sweep_of
 
+#: trials that several processes fight for; without SQLite's early lock some are taken twice
+N_TAKEN = 16
+
 
 def opened(folder: Path, n_trials: int = 3, method: str = "random", **given: Any) -> SharedStudy:
     folder.mkdir(exist_ok=True)
@@ -27,30 +30,33 @@ def opened(folder: Path, n_trials: int = 3, method: str = "random", **given: Any
     return toy_sweep.open_study(folder, sweep, n_trials)
 
 
-def take_all(folder: str, out: Any) -> None:
-    one = opened(Path(folder), 40)
+def take_all(folder: str, out: Any, start: Any) -> None:
+    one = opened(Path(folder), N_TAKEN)
+    start.wait(120)  # all at once, however long each has taken to begin
     while (claim := one.claim()) is not None:
         out.put((claim.job.number, claim.values["lr"]))
     out.put(None)
 
 
 def test_trials_of_a_file_are_each_taken_by_one_of_many_processes(tmp_path: Path) -> None:
-    opened(tmp_path, 40)
+    opened(tmp_path, N_TAKEN)
     context = multiprocessing.get_context("spawn")
-    out = context.Queue()
-    processes = [context.Process(target=take_all, args=(str(tmp_path), out)) for _ in range(4)]
+    out, start = context.Queue(), context.Barrier(3)
+    processes = [
+        context.Process(target=take_all, args=(str(tmp_path), out, start)) for _ in range(3)
+    ]
     for process in processes:
         process.start()
     taken, ended = [], 0
     while ended < len(processes):
-        one = out.get(timeout=60)
+        one = out.get(timeout=120)
         ended += one is None
         taken += [one] if one else []
     for process in processes:
         process.join(10)
-    assert sorted(number for number, _ in taken) == list(range(40))
+    assert sorted(number for number, _ in taken) == list(range(N_TAKEN))
     # whoever drew them, they are the values of the seed
-    alone = opened(tmp_path / "alone", 40)
+    alone = opened(tmp_path / "alone", N_TAKEN)
     assert dict(taken) == {c.job.number: c.values["lr"] for c in iter(alone.claim, None)}
 
 

@@ -4,7 +4,7 @@
 ``lr`` (the nearer to 0.01 the better), ``epochs`` (4), ``seconds`` of an epoch (0.1), ``fault``
 (``exit``, ``oom``, ``nan``, ``disk``, ``kill``, ``deaf`` or ``none``), ``randomness.seed``.
 An epoch that is done is not done again after ``--resume``; every epoch begun is a line of
-``epochs.txt``.
+``epochs.txt``. Where ``gate`` is given, that epoch does not end before the work dir holds ``open``.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def main() -> None:
             with open(args.work_dir / "epochs.txt", "a") as stream:
                 stream.write(f"{epoch}\n")
             time.sleep(float(given.get("seconds", 0.1)))
+            while epoch == int(given.get("gate", 0)) and not (args.work_dir / "open").exists():
+                time.sleep(0.05)
             _fail(given.get("fault", "none"), args.work_dir)
             record = _validated(record, epoch, given)
             write_run(args.work_dir, record)
