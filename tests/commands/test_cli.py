@@ -16,7 +16,8 @@ from fashion_mmdet.core.errors import FashionError
 
 def test_commands_are_these() -> None:
     assert list(COMMANDS) == [
-        "env", "demo", "data", "train", "test", "predict", "sweep", "tune", "compare", "analyze", "show"
+        "env", "demo", "data", "train", "test", "predict", "sweep", "tune", "compare", "analyze",
+        "show",
     ]  # fmt: skip
 
 
