@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,14 @@ def main(argv: Sequence[str]) -> int:
     ) as ledger:  # fmt: skip
         outputs.remove_outputs(out_dir, stale)
         sources.all = named_apart(sources.all, ledger.names)
-        tally = job.run(
-            predictor, sources.all, ledger, out_dir, wanted,
-            every=args.every, batch_size=args.batch_size,
-        )  # fmt: skip
+        try:
+            tally = job.run(
+                predictor, sources.all, ledger, out_dir, wanted,
+                every=args.every, batch_size=args.batch_size,
+            )  # fmt: skip
+        except (KeyboardInterrupt, SystemExit, OSError):
+            print(f"{out_dir}: what is done is kept; go on with --resume.", file=sys.stderr)
+            raise
 
         def entries() -> Iterator[Entry]:
             return job.entries_of(sources.all, ledger)

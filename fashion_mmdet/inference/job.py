@@ -310,7 +310,11 @@ def _predictions(predictor: Predictor, items: list[Any]) -> list[Prediction | st
         return []
     try:
         return list(predictor.forward(items))
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        # Of a CPU without memory torch says so in a plain RuntimeError.
+        is_full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not is_full and "allocate memory" not in str(error):
+            raise
         if len(items) == 1:
             return [
                 "a photo that fits the memory of the device expected, got one that does not. "

@@ -225,6 +225,33 @@ def test_what_a_submission_cannot_hold_is_told_before_the_work(
         assert code == 1 and said in text and not out.exists()
 
 
+@pytest.mark.slow
+def test_killed_run_loses_no_photo_that_was_done(
+    predict: Any, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+    import time
+
+    for n in range(20):
+        photo(photos / f"{n:02d}.jpg", seed=n)
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "fashion_mmdet", "predict", run, photos, "--out", out]
+    ledger = out / "predictions.jsonl"
+    with subprocess.Popen([*map(str, words), "--device", "cpu"]) as process:
+        for _ in range(1200):
+            if ledger.is_file() and len(ledger.read_bytes().splitlines()) > 4:
+                break
+            time.sleep(0.1)
+        process.kill()
+    done = ledger.read_bytes().count(b"\n") - 1
+    assert 4 <= done < 23
+    code, said = predict(photos, "--out", out, "--resume", "--csv", "--pictures")
+    assert code == 0, said
+    assert f"on 23 photos ({done} of them known before)" in said
+    assert len(list((out / "pictures").rglob("*.jpg"))) == 23
+
+
 def test_resume_goes_on_with_the_point_that_it_was_begun_with(
     predict: Any, photos: Path, run: Path, tmp_path: Path
 ) -> None:
