@@ -29,7 +29,7 @@ demo: setup
 
 lint: setup
 	"$(BIN)/ruff" check .
-	"$(BIN)/mypy" fashion_mmdet/core fashion_mmdet/sweeps datasets_tools
+	"$(BIN)/mypy" fashion_mmdet/core fashion_mmdet/sweeps fashion_mmdet/tuning datasets_tools
 
 clean:
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .mypy_cache

@@ -164,3 +164,23 @@ def test_launcher_without_torchrun_is_refused_with_what_to_do(monkeypatch) -> No
     bare._launcher = "slurm"
     with pytest.raises(ConfigError, match="without a GPU"):
         bare.setup_env({})
+
+
+def test_config_of_a_training_is_kept_when_another_is_tested(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from mmengine.config import Config
+
+    from fashion_mmdet.engine import FashionRunner
+
+    trained = tmp_path / "recipe.py"
+    trained.write_text("model = dict(type='MaskRCNN')\n")
+    source = tmp_path / "configs" / "recipe.py"
+    for folder in (source.parent, tmp_path / "log"):
+        folder.mkdir()
+    source.write_text("model = dict(type='MaskTTAModel')\n")
+    cfg = Config.fromfile(str(source))
+    runner = SimpleNamespace(cfg=cfg, work_dir=str(tmp_path), log_dir=str(tmp_path / "log"), rank=0)
+    FashionRunner.dump_config(runner)
+    assert "MaskRCNN" in trained.read_text()
+    assert "MaskTTAModel" in (tmp_path / "log" / "recipe.py").read_text()
