@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,8 +42,10 @@ def register(cfg: Config) -> None:
 
     register_all_modules(init_default_scope=False)
     scope = cfg.get("default_scope", "mmdet")
-    if not DefaultScope.check_instance_created(scope):
-        DefaultScope.get_instance(scope, scope_name=scope)
+    current = DefaultScope.get_current_instance()
+    if current is None or current.scope_name != scope:
+        name = f"{scope}-{time.monotonic_ns()}"  # the last one that is made is the current one
+        DefaultScope.get_instance(name, scope_name=scope)
 
 
 def check_key(cfg: Config, key: str, source: str = "--cfg-options") -> Any:

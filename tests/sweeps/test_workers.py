@@ -200,7 +200,7 @@ def test_sweep_that_is_stopped_leaves_no_process_and_loses_no_trial(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     given = toy_sweep.definition("grid", lr={"values": [0.01, 0.011, 0.012]}, epochs={"value": 6},
-                                 seconds={"value": 0.3})  # fmt: skip
+                                 seconds={"value": 0.8})  # fmt: skip
     del given["early_terminate"]
     first = in_background(tmp_path, given, n_trials=3, parallel=2)
     wait_for(lambda: len(list(tmp_path.glob("trials/*/run.json"))) == 2)
