@@ -195,3 +195,16 @@ def test_figures_never_overwrite_what_they_are_of(tmp_path, capsys, repo_dir, wh
     assert main(["test", str(config), str(checkpoint), "--out", str(out), "--force"]) == 1
     assert "another file than the input expected" in capsys.readouterr().err
     assert out.read_bytes() == before
+
+
+def test_scope_of_the_config_is_current_whatever_was_made_before() -> None:
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from fashion_mmdet.commands.options import register
+
+    if not DefaultScope.check_instance_created("mmdet"):
+        DefaultScope.get_instance("mmdet", scope_name="mmdet")
+    DefaultScope.get_instance("test-last", scope_name="mmengine")
+    register(Config({"default_scope": "mmdet"}))
+    assert DefaultScope.get_current_instance().scope_name == "mmdet"
