@@ -36,6 +36,8 @@ def in_background(folder: Path, given: dict[str, Any], **options: Any) -> subpro
     return subprocess.Popen(
         [sys.executable, toy_sweep.__file__, words], stdout=subprocess.PIPE, text=True,
         stderr=subprocess.STDOUT, start_new_session=True,
+        # Tests that a shell has put into the background ignore Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
