@@ -100,7 +100,8 @@ def det_inferencer(run: str, photos: Path, out: Path) -> tuple[Callable[[], int]
     """As :func:`ours`, by mmdet's inferencer with its own mask head and visualizer."""
     from mmdet.apis import DetInferencer
 
-    from fashion_mmdet.inference.models import find_trained, read_config
+    from fashion_mmdet.core.trained import find_trained
+    from fashion_mmdet.inference.models import read_config
 
     trained = find_trained(run)
     cfg = read_config(trained.config)
@@ -136,7 +137,8 @@ def torchvision_way(run: str, photos: Path, out: Path) -> tuple[Callable[[], int
     from torchvision.models.detection import maskrcnn_resnet50_fpn
     from torchvision.utils import draw_segmentation_masks
 
-    from fashion_mmdet.inference.models import find_trained, inner_dataset, read_config
+    from fashion_mmdet.core.trained import find_trained
+    from fashion_mmdet.inference.models import inner_dataset, read_config
 
     resize = next(
         step for step in inner_dataset(read_config(find_trained(run).config)).pipeline

@@ -9,13 +9,13 @@ from pathlib import Path
 from terminaltables import AsciiTable
 
 from datasets_tools.report import sweep
+from fashion_mmdet.commands.argument_types import share
 from fashion_mmdet.commands.report_options import (
     add_report_options,
     named,
     require_images,
     require_place,
 )
-from fashion_mmdet.core.files import shown
 
 _SCORE = 0.5
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     add_report_options(parser)
     parser.add_argument(
         "--score",
-        type=_score,
+        type=share,
         default=_SCORE,
         help="least score of a detection in the confusion matrix (0.5)",
     )
@@ -76,14 +76,3 @@ def _command(args: argparse.Namespace) -> str:
     score = None if args.score == _SCORE else repr(args.score)
     options = {"--out": args.out, "--split": args.split, "--images": args.images, "--score": score}
     return shell_command("analyze", [args.work_dir], options)
-
-
-def _score(text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = float("nan")
-    if not 0 <= score <= 1:
-        raise argparse.ArgumentTypeError(f"0 to 1 expected, got {shown(text)!r}")
-    return score
-

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_tools.report import counted, say
+from fashion_mmdet.commands.argument_types import positive, share
 from fashion_mmdet.core.errors import ConfigError, FashionError
 from fashion_mmdet.core.files import refuse_overwrite, sha256_of
 from fashion_mmdet.core.operating_point import OperatingPoint, checked_point
@@ -65,13 +66,17 @@ def main(argv: Sequence[str]) -> int:
             raise
 
         def entries() -> Iterator[Entry]:
-            return job.entries_of(sources.all, ledger)
+            return job.entries_of(sources.all, ledger, args.every)
 
         written = [FILE_NAME, *job.folders(out_dir, wanted)]
         if args.pictures:
             written += job.write_videos(sources.all, ledger, out_dir, args.every, predictor.palette)
         notes = _of_other_weights(predictor, settings["checkpoint"])
         notes += _of_other_votes(predictor, args)
+        if predictor.n_not_finite:
+            notes.append(
+                f"left out: {predictor.n_not_finite} detections that are no finite numbers"
+            )
         if args.coco:
             left_out = outputs.write_results(out_dir, entries(), predictor.classes, ids)
             notes += [f"results.json: left out {count} {what}" for what, count in left_out.items()]
@@ -119,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
     which = parser.add_argument_group("which model and detections")
     which.add_argument("--config", metavar="FILE", help="where it does not lie beside the weights")
     which.add_argument("--point", metavar="FILE", help="from fashion tune (the run's own), or none")
-    which.add_argument("--score", type=_share, help="lowest score, instead of the point's (0.5)")
+    which.add_argument("--score", type=share, help="lowest score, instead of the point's (0.5)")
     which.add_argument("--tta", action="store_true", help="average over flip and scales; slower")
     which.add_argument(
         "--ensemble", nargs="+", default=[], metavar="RUN", help="more runs, which vote"
@@ -129,15 +134,17 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--images", metavar="DIR", help="where the photos of a list are (beside it)")
     how.add_argument("--image-ids", metavar="ANN.json", help="COCO file whose ids --coco speaks of")
     how.add_argument("--sample", metavar="CSV", help="sample_submission.csv: which rows, in order")
-    how.add_argument("--submission-size", type=_count, default=512, metavar="PX", help="(512)")
+    how.add_argument("--submission-size", type=positive, default=512, metavar="PX", help="(512)")
     how.add_argument(
-        "--submission-min-area", type=_count, default=20, metavar="PX",
+        "--submission-min-area", type=positive, default=20, metavar="PX",
         help="smaller masks are left out of the submission (20)",
     )  # fmt: skip
     how.add_argument(
-        "--every", type=_count, default=1, metavar="N", help="each Nth frame of videos"
+        "--every", type=positive, default=1, metavar="N", help="each Nth frame of videos"
     )
-    how.add_argument("--batch-size", type=_count, default=1, metavar="N", help="photos at once (1)")
+    how.add_argument(
+        "--batch-size", type=positive, default=1, metavar="N", help="photos at once (1)"
+    )
     how.add_argument("--resume", action="store_true", help="go on with what is in --out")
     how.add_argument("--force", action="store_true", help="begin anew over what is in --out")
     return parser
@@ -235,7 +242,7 @@ def _refuse_foreign_pictures(args: argparse.Namespace, sources: Sources, out_dir
 
 
 def _settings(predictor: Any, args: argparse.Namespace) -> dict[str, Any]:
-    from fashion_mmdet.inference.models import find_trained
+    from fashion_mmdet.core.trained import find_trained
 
     return {
         "checkpoint": sha256_of(predictor.checkpoint),
@@ -243,7 +250,8 @@ def _settings(predictor: Any, args: argparse.Namespace) -> dict[str, Any]:
         "operating point": dataclasses.asdict(predictor.point),
         "--tta": args.tta,
         "--ensemble": [
-            [sha256_of(path) for path in find_trained(member)] for member in args.ensemble
+            [sha256_of(path) for path in find_trained(member, where="--ensemble")]
+            for member in args.ensemble
         ],
         "--batch-size": args.batch_size,
     }
@@ -344,19 +352,3 @@ def _point_from(args: argparse.Namespace, predictor: Any) -> str:
     if predictor.point != OperatingPoint():
         return "as it was begun"
     return "the default; `fashion tune` chooses better"
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"a number from 0 to 1 expected, got {text!r}")
-    return value
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}")
-    return int(text)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fashion_mmdet.commands.argument_types import positive, whole
 from fashion_mmdet.core.errors import ConfigError, FashionError
 from fashion_mmdet.core.files import require_writable
 from fashion_mmdet.core.run_record import utc_now
@@ -52,12 +53,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="Example: fashion sweep configs/sweeps/ccp_cpu.yaml --finals 2",
     )
     parser.add_argument("file", help="a file of configs/sweeps/")
-    parser.add_argument("--trials", type=_count, metavar="N",
+    parser.add_argument("--trials", type=positive, metavar="N",
                         help="how many (run_cap of the file; a grid: all)")  # fmt: skip
-    parser.add_argument("--finals", type=_count, metavar="N",
+    parser.add_argument("--finals", type=positive, metavar="N",
                         help="train the N best, and the config as it is, anew over --seeds, and "
                         "compare them")  # fmt: skip
-    parser.add_argument("--seeds", type=_count, default=3, metavar="N", help="of the finals (3)")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="of the finals (3)")
     parser.add_argument("--work-dir", metavar="DIR", help="of the sweep (work_dirs/<its name>)")
     parser.add_argument("--name", help="of the study (the file's name)")
     parser.add_argument("--resume", action="store_true",
@@ -67,12 +68,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--storage", metavar="ADDRESS",
                         help="database of the study, as postgresql://user@host/database, to share "
                         f"it (a file in the work dir; {STORAGE} in the environment)")  # fmt: skip
-    parser.add_argument("--parallel", type=_count, metavar="N",
+    parser.add_argument("--parallel", type=positive, metavar="N",
                         help="trials at once (one; with GPUs as many as they allow)")  # fmt: skip
     parser.add_argument("--gpus", metavar="IDS", help="GPUs to use, as 0,1 (all)")
-    parser.add_argument("--gpus-per-trial", type=_count, default=1, metavar="N",
+    parser.add_argument("--gpus-per-trial", type=positive, default=1, metavar="N",
                         help="of a trial whose command starts so many processes (1)")  # fmt: skip
-    parser.add_argument("--max-failures", type=_whole, default=3, metavar="N",
+    parser.add_argument("--max-failures", type=whole, default=3, metavar="N",
                         help="stop after so many failures one after another (3; 0: never)")
     parser.add_argument("--keep-pruned", action="store_true",
                         help="keep the checkpoints of pruned trials, which are removed")
@@ -80,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
                         help="where to write the best trial as a config (best.py in the work dir)")
     parser.add_argument("--keep", metavar="DIR",
                         help="write what makes the tables again, small enough for a repository")
-    parser.add_argument("--seed", type=_whole, default=0, help="of the draws (0)")
+    parser.add_argument("--seed", type=whole, default=0, help="of the draws (0)")
     parser.add_argument("--dry-run", action="store_true",
                         help="check the file against its config, show the first commands")
     return parser
@@ -386,23 +387,6 @@ def _require_name(name: str) -> None:
     from fashion_mmdet.sweeps.sweep_file import study_name
 
     study_name(name, "--name")
-
-
-def _count(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on expected, got {text!r}")
-    return number
-
-
-def _whole(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"a whole number from 0 on expected, got {text!r}")
-    return number
 
 
 def _say(text: object) -> None:

@@ -140,9 +140,13 @@ def _in_folder(folder: str, counts: Counter[str], own: _Own) -> list[Source]:
         counts["folders that may not be read"] += 1
 
     for place, folders, files in os.walk(folder, onerror=unread):
-        linked = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        linked = [
+            name for name in folders
+            if not name.startswith(".") and os.path.islink(os.path.join(place, name))
+        ]  # fmt: skip
         counts["links to folders, which are not followed"] += len(linked)
         kept = [name for name in folders if not name.startswith(".") and name not in linked]
+        counts["hidden folders"] += len(folders) - len(kept) - len(linked)
         folders[:] = sorted(name for name in kept if not own.holds(os.path.join(place, name)))
         for name in sorted(files):
             path = os.path.join(place, name)

@@ -132,11 +132,13 @@ def _remove_stale(ledger: Ledger, entry: Entry, out_dir: Path) -> None:
         remove_outputs(out_dir, [known.name])
 
 
-def entries_of(sources: Iterable[Source], ledger: Ledger) -> Iterator[Entry]:
-    """Yield the entries of the sources, in their order and called as now; of a video its frames."""
+def entries_of(sources: Iterable[Source], ledger: Ledger, every: int = 1) -> Iterator[Entry]:
+    """Yield the entries of the sources, in their order and called as now; of videos the frames."""
     for source in sources:
         whole = os.path.abspath(source.path)
-        numbers = ledger.frames_of(whole) if source.is_video else [None]
+        numbers: list[int | None] = [None]
+        if source.is_video:
+            numbers = [number for number in ledger.frames_of(whole) if number % every == 0]
         for number in numbers:
             known = ledger.get(whole, number)
             if known is not None:

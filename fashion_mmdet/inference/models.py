@@ -1,75 +1,17 @@
-"""Where a trained model lies, and how it is loaded: config from disk, weights whole and checked."""
+"""How a trained model is loaded: config from disk, weights whole and checked."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
 
 from fashion_mmdet import register
-from fashion_mmdet.core.errors import CheckpointError, ConfigError
-
-
-class Trained(NamedTuple):
-    """A trained model's two files."""
-
-    config: Path
-    checkpoint: Path
-
-
-def find_trained(run: str | Path, config: str | Path | None = None) -> Trained:
-    """Return the files of a run's folder, or of a checkpoint and the config beside it.
-
-    Args:
-        run: a work dir (its best checkpoint is taken, else its last) or a ``.pth`` file.
-        config: the config, where it does not lie in that folder.
-
-    Raises:
-        ConfigError: where there is no config, or more than one.
-        CheckpointError: where there is no checkpoint.
-    """
-    path = Path(run)
-    if path.is_dir():
-        folder, checkpoint = path, _checkpoint_of(path)
-    elif path.is_file() and path.suffix == ".py":
-        raise CheckpointError(
-            f"{run}: the folder of a run or a checkpoint (.pth) expected, got a config. Give "
-            "work_dirs/<config> where it was trained."
-        )
-    elif path.is_file():
-        folder, checkpoint = path.parent, path
-    else:
-        raise CheckpointError(
-            f"{run}: the folder of a run or a checkpoint (.pth) expected, found none. Check the "
-            "path, e.g. work_dirs/mask_rcnn_r50."
-        )
-    if config is not None:
-        if not Path(config).is_file():
-            raise ConfigError(f"{config}: a config file (.py) expected, found none.")
-        return Trained(Path(config), checkpoint)
-    configs = sorted(folder.glob("*.py"))
-    if len(configs) != 1:
-        got = ", ".join(p.name for p in configs[:5]) or "none"
-        raise ConfigError(
-            f"{folder}: one config (.py) beside the checkpoint expected, got {got}. Name the one "
-            "that it was trained with: --config FILE."
-        )
-    return Trained(configs[0], checkpoint)
-
-
-def _checkpoint_of(folder: Path) -> Path:
-    best = sorted(folder.glob("best_*.pth"), key=lambda p: p.stat().st_mtime_ns)
-    found = best[-1] if best else register.latest_checkpoint(folder)
-    if found is None:
-        raise CheckpointError(
-            f"{folder}: a checkpoint (.pth) expected, found none. Train first, or give the .pth "
-            "file itself."
-        )
-    return found
+from fashion_mmdet.core.errors import ConfigError
 
 
 def read_config(path: Path) -> Config:

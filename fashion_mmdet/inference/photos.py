@@ -57,7 +57,9 @@ def read_photo(path: str | os.PathLike[str]) -> LoadedPhoto:
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, for ever
-            raise FashionError(f"{path}: a photo expected, got a folder, a pipe or a device.")
+            raise FashionError(
+                f"{path}: a photo expected, got a folder, a pipe or a device. Give a file."
+            )
         with open(path, "rb") as stream:
             n_bytes = os.fstat(stream.fileno()).st_size
             if n_bytes > _MOST_BYTES:
@@ -66,10 +68,11 @@ def read_photo(path: str | os.PathLike[str]) -> LoadedPhoto:
                 )
             content = stream.read()
     except FileNotFoundError:
-        raise FashionError(f"{path}: a photo expected, found no file.") from None
+        raise FashionError(f"{path}: a photo expected, found no file. Check the path.") from None
     except OSError as error:
         raise FashionError(
-            f"{path}: a photo that can be read expected, got '{error.strerror or error}'."
+            f"{path}: a photo that can be read expected, got '{error.strerror or error}'. Mind "
+            "its permissions."
         ) from None
     if not content:
         raise FashionError(f"{path}: a photo expected, got an empty file. Fetch it again.")

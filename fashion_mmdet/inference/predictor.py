@@ -18,14 +18,14 @@ from mmengine.registry import init_default_scope
 
 from fashion_mmdet import register
 from fashion_mmdet.core.errors import ConfigError, FashionError
-from fashion_mmdet.core.ontology import PALETTE
 from fashion_mmdet.core.operating_point import FILE_NAME, OperatingPoint, read_operating_point
 from fashion_mmdet.core.prediction import Prediction
 from fashion_mmdet.core.rle import encode_mask
+from fashion_mmdet.core.trained import find_trained
+from fashion_mmdet.visualization.drawing import draw_prediction, palette_of
 
 from .models import (
     checked_device,
-    find_trained,
     inner_dataset,
     load_model,
     metainfo_of,
@@ -77,7 +77,7 @@ class Predictor:
         ensemble: Sequence[str] = (),
         device: str | None = None,
     ) -> None:
-        trained = find_trained(Path(run), None if config is None else Path(config))
+        trained = find_trained(run, config)
         self.checkpoint = trained.checkpoint
         self.cfg = read_config(trained.config)
         register.with_tta(self.cfg, False)  # `mim test --tta` leaves a config with its wrapper
@@ -86,7 +86,11 @@ class Predictor:
         init_default_scope(self.cfg.get("default_scope", "mmdet"))
         metainfo = metainfo_of(self.cfg)
         self.classes: tuple[str, ...] = tuple(metainfo["classes"])
-        self.palette = _palette(metainfo.get("palette"), self.classes)
+        given = metainfo.get("palette")  # a name, where mmdet is to choose
+        is_whole = isinstance(given, (list, tuple)) and len(given) >= len(self.classes)
+        self.palette = [tuple(map(int, c)) for c in given] if is_whole else palette_of(self.classes)
+        #: Detections so far that were no finite numbers, and so left out.
+        self.n_not_finite = 0
         self.point_source: Path | None = None
         #: What the file says of how the point was chosen.
         self.point_about: dict[str, Any] = {}
@@ -153,7 +157,10 @@ class Predictor:
                 f"{image_bgr.shape[1]} x {image_bgr.shape[0]} px ({type(error).__name__}). Crop it."
             ) from None
         if item is None:
-            raise FashionError(f"{name}: a photo that the test pipeline takes expected.")
+            raise FashionError(
+                f"{name}: a photo that the test pipeline takes expected, got one that it drops. "
+                "See test_dataloader.dataset.pipeline of the config."
+            )
         return item
 
     def forward(self, items: Sequence[Mapping[str, Any]]) -> list[Prediction]:
@@ -164,8 +171,6 @@ class Predictor:
 
     def draw(self, image: Image, prediction: Prediction) -> np.ndarray:
         """Return ``image`` (RGB or a file) with the masks, boxes and names on it, (H, W, 3) RGB."""
-        from fashion_mmdet.visualization.drawing import draw_prediction
-
         return draw_prediction(_bgr(image)[..., ::-1], prediction, palette=self.palette)
 
     def _prediction(self, sample: Any) -> Prediction:
@@ -180,6 +185,7 @@ class Predictor:
         boxes = found.bboxes
         boxes_xyxy = getattr(boxes, "tensor", boxes).cpu().double().numpy()
         finite = np.flatnonzero(np.isfinite(scores) & np.isfinite(boxes_xyxy).all(axis=1))
+        self.n_not_finite += scores.size - finite.size
         height_px, width_px = (int(v) for v in sample.ori_shape[:2])
         rles = [_code(found.masks[n]) for n in finite.tolist()]
         all_found = Prediction(
@@ -190,13 +196,6 @@ class Predictor:
             self.classes, all_found.labels, all_found.scores, all_found.rles, all_found.size_hw
         )
         return all_found.take(kept)
-
-
-def _palette(given: Any, classes: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
-    """Return a colour for each class: the data set's own, or else those of the ontology in turn."""
-    if isinstance(given, (list, tuple)) and len(given) >= len(classes):
-        return tuple((int(r), int(g), int(b)) for r, g, b in given)
-    return tuple(PALETTE[n % len(PALETTE)] for n in range(len(classes)))
 
 
 def _take_point(model: Any, point: OperatingPoint, *, is_given: bool) -> float | None:

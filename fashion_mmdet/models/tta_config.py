@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.core.trained import find_trained
 
 _WRAPPER = "MaskTTAModel"
 _AUG = "TestTimeAug"
@@ -87,39 +88,12 @@ def member_files(member: str | Mapping[str, Any], where: str) -> tuple[str, str]
                 "dict(config='x.py', checkpoint='x.pth')."
             )
         config, path = map(Path, given)  # type: ignore[arg-type]
-    elif Path(member).is_dir():
-        config, path = _config_of(Path(member), where), _checkpoint_of(Path(member), where)
     else:
-        config, path = _config_of(Path(member).parent, where), Path(member)
+        config, path = find_trained(member, where=where)
     for file, what in ((config, "config (.py)"), (path, "checkpoint (.pth)")):
         if not file.is_file():
             raise ConfigError(f"{where}: a {what} expected, found no {file}.")
     return str(config), str(path)
-
-
-def _config_of(folder: Path, where: str) -> Path:
-    found = sorted(folder.glob("*.py"))
-    if len(found) != 1:
-        raise ConfigError(
-            f"{where}: a run folder with its one config (.py) expected, got {folder} with "
-            f"{', '.join(p.name for p in found[:3]) or 'none'}. Name both instead, in the config: "
-            "tta_model.members=[dict(config='x.py', checkpoint='x.pth')]."
-        )
-    return found[0]
-
-
-def _checkpoint_of(folder: Path, where: str) -> Path:
-    best = sorted(folder.glob("best_*.pth"), key=lambda p: p.stat().st_mtime_ns)
-    if best:
-        return best[-1]
-    pointer = folder / "last_checkpoint"
-    name = Path(pointer.read_text(encoding="utf-8").strip()).name if pointer.is_file() else ""
-    if not name or not (folder / name).is_file():
-        raise ConfigError(
-            f"{where}: a run folder with a checkpoint (best_*.pth, or one that last_checkpoint "
-            f"names) expected, found none in {folder}. Name the .pth file itself."
-        )
-    return folder / name
 
 
 def _test_set(cfg: Config) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.core.errors import ConfigError, FashionError
 
 pytestmark = pytest.mark.mm
 
@@ -99,8 +100,9 @@ def test_last_checkpoint_stands_in_for_a_best_one(cfg: Any, tmp_path: Path) -> N
     from fashion_mmdet.models.tta_config import member_files
 
     run = run_folder(tmp_path / "a", cfg, "epoch_1.pth", "epoch_2.pth")
-    with pytest.raises(ConfigError, match=r"--ensemble: a run folder with a checkpoint .* none in"):
-        member_files(run, "--ensemble")
+    for name, age_ns in (("epoch_1.pth", 1), ("epoch_2.pth", 2)):
+        os.utime(Path(run, name), ns=(age_ns, age_ns))
+    assert member_files(run, "--ensemble")[1] == f"{run}/epoch_2.pth"  # the newest
     Path(run, "last_checkpoint").write_text("/elsewhere/epoch_1.pth")
     assert member_files(run, "--ensemble")[1] == f"{run}/epoch_1.pth"
 
@@ -111,10 +113,10 @@ def test_member_that_is_no_run_is_refused(cfg: Any, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "a", cfg, "best_x.pth")
     cfg.dump(str(tmp_path / "a/other.py"))
     for member, said in (
-        (run, r"its one config \(\.py\) expected, got .*a with other\.py, recipe\.py"),
-        (str(tmp_path / "none.pth"), r"expected, got .* with none"),
+        (run, r"one config \(\.py\) beside the checkpoint expected, got other\.py, recipe\.py"),
+        (str(tmp_path / "none.pth"), r"--ensemble: .*a checkpoint \(\.pth\) expected, found none"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(FashionError, match=said):
             with_tta(cfg, True, [member])
     cfg.tta_model = dict(type="DetTTAModel")
     with pytest.raises(ConfigError, match=r"tta_model\.type: MaskTTAModel expected"):

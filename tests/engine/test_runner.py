@@ -184,3 +184,22 @@ def test_config_of_a_training_is_kept_when_another_is_tested(tmp_path: Path) -> 
     FashionRunner.dump_config(runner)
     assert "MaskRCNN" in trained.read_text()
     assert "MaskTTAModel" in (tmp_path / "log" / "recipe.py").read_text()
+
+
+def test_config_of_a_new_training_replaces_that_of_an_older(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from fashion_mmdet.engine import FashionRunner
+
+    source = tmp_path / "configs" / "recipe.py"
+    source.parent.mkdir()
+    source.write_text("model = dict(type='New')\n")
+    (tmp_path / "recipe.py").write_text("model = dict(type='Old')\n")
+    monkeypatch.setattr(Runner, "train", lambda self: "trained")
+    runner = object.__new__(FashionRunner)
+    runner.cfg, runner._work_dir = Config.fromfile(str(source)), str(tmp_path)
+    assert runner.train() == "trained"
+    assert "New" in (tmp_path / "recipe.py").read_text()

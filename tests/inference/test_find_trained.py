@@ -55,7 +55,7 @@ def test_checkpoint_that_leaves_a_part_random_is_refused(run: Path, tmp_path: Pa
 
 
 def test_run_gives_its_best_checkpoint_else_its_last(run: Path, tmp_path: Path) -> None:
-    from fashion_mmdet.inference.models import find_trained
+    from fashion_mmdet.core.trained import find_trained
 
     folder = Path(shutil.copytree(run, tmp_path / "copy"))
     assert find_trained(folder).checkpoint.name == "epoch_1.pth"
@@ -65,7 +65,7 @@ def test_run_gives_its_best_checkpoint_else_its_last(run: Path, tmp_path: Path) 
 
 
 def test_config_must_be_the_one_beside_the_weights_or_named(run: Path, tmp_path: Path) -> None:
-    from fashion_mmdet.inference.models import find_trained
+    from fashion_mmdet.core.trained import find_trained
 
     alone = tmp_path / "alone.pth"
     shutil.copy(run / "epoch_1.pth", alone)
