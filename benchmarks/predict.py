@@ -101,7 +101,7 @@ def det_inferencer(run: str, photos: Path, out: Path) -> tuple[Callable[[], int]
     from mmdet.apis import DetInferencer
 
     from fashion_mmdet.core.trained import find_trained
-    from fashion_mmdet.inference.models import read_config
+    from fashion_mmdet.inference.configs import read_config
 
     trained = find_trained(run)
     cfg = read_config(trained.config)
@@ -138,7 +138,8 @@ def torchvision_way(run: str, photos: Path, out: Path) -> tuple[Callable[[], int
     from torchvision.utils import draw_segmentation_masks
 
     from fashion_mmdet.core.trained import find_trained
-    from fashion_mmdet.inference.models import inner_dataset, read_config
+    from fashion_mmdet.inference.configs import read_config
+    from fashion_mmdet.inference.models import inner_dataset
 
     resize = next(
         step for step in inner_dataset(read_config(find_trained(run).config)).pipeline

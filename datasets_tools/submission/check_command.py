@@ -9,7 +9,7 @@ from fashion_mmdet.core.errors import FashionError
 
 from .checking import check_submission
 from .findings import SHOWN_PER_KIND
-from .rules import SIZE_PX
+from .rules import add_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="sample_submission.csv: the images that it must have, no fewer and no others",
     )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=SIZE_PX,
-        metavar="PX",
-        help=f"side of the grid of the masks (default: {SIZE_PX})",
-    )
+    add_size(parser)
     parser.add_argument(
         "--show",
         type=int,

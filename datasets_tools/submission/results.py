@@ -19,7 +19,7 @@ from fashion_mmdet.core.files import read_json, refuse_overwrite, refuse_own_inp
 from fashion_mmdet.core.prediction import Prediction
 
 from .ids import read_ids
-from .rules import EMPTY_CLASS, EMPTY_RUNS, MIN_AREA_PX, SIZE_PX
+from .rules import EMPTY_CLASS, EMPTY_RUNS, MIN_AREA_PX, add_size
 from .writing import SubmissionPhoto, write_submission
 
 
@@ -126,13 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help=f"least area of a mask, in px of the grid (default: {MIN_AREA_PX})",
     )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=SIZE_PX,
-        metavar="PX",
-        help=f"side of the grid of the masks (default: {SIZE_PX})",
-    )
+    add_size(parser)
     parser.add_argument(
         "--empty-class",
         type=int,

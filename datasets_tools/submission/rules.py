@@ -5,6 +5,7 @@ Source: https://www.kaggle.com/c/imaterialist-fashion-2019-FGVC6/overview/evalua
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 
 from fashion_mmdet.core import ontology
@@ -30,3 +31,14 @@ CLASS_IDS: Mapping[str, int] = {
 }
 #: The attributes of 2019 are numbered 0 to 91.
 N_ATTRIBUTES = 92
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Add ``--size``, the grid of the masks."""
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=SIZE_PX,
+        metavar="PX",
+        help=f"side of the grid of the masks (default: {SIZE_PX})",
+    )

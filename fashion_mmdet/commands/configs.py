@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 
 from fashion_mmdet.commands.options import merge_options
 from fashion_mmdet.core.errors import ConfigError
+from fashion_mmdet.inference.configs import read_config
 
 
 class _Options(DictAction):
@@ -191,18 +192,11 @@ def load_config(args: argparse.Namespace) -> Config:
             f"{path}: a config file (.py) expected, found none. The recipes are in configs/."
         )
     os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
-    try:
-        cfg = Config.fromfile(str(path))
-    except Exception as error:  # a config is a program: it can die of anything
-        raise ConfigError(
-            f"{path}: a readable config expected, got {type(error).__name__}: {error}."
-        ) from error
-    missing = [key for key in ("model", "train_dataloader", "test_dataloader") if key not in cfg]
-    if missing:
-        raise ConfigError(
-            f"{path}: a whole recipe expected, got one without {', '.join(missing)}. The files "
-            "in configs/_base_ are bricks; take one that is built of them."
-        )
+    cfg = read_config(
+        path,
+        ("model", "train_dataloader", "test_dataloader"),
+        "The files in configs/_base_ are bricks; take one that is built of them.",
+    )
     merge_options(cfg, args.cfg_options)
     cfg.launcher = getattr(args, "launcher", "none")
     if getattr(args, "work_dir", None) is not None:

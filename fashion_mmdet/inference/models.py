@@ -1,4 +1,4 @@
-"""How a trained model is loaded: config from disk, weights whole and checked."""
+"""How a trained model is loaded: whole, and checked against its classes."""
 
 from __future__ import annotations
 
@@ -12,27 +12,6 @@ from mmengine.config import Config
 
 from fashion_mmdet import register
 from fashion_mmdet.core.errors import ConfigError
-
-
-def read_config(path: Path) -> Config:
-    """Read the config of a trained model from disk.
-
-    Raises:
-        ConfigError: for a file that is no config, or has no model or test data.
-    """
-    try:
-        cfg = Config.fromfile(str(path))
-    except Exception as error:  # a config is a program: it can die of anything
-        raise ConfigError(
-            f"{path}: a readable config expected, got {type(error).__name__}: {error}."
-        ) from error
-    missing = [key for key in ("model", "test_dataloader") if key not in cfg]
-    if missing:
-        raise ConfigError(
-            f"{path}: a whole recipe expected, got one without {', '.join(missing)}. Give the "
-            "config that the model was trained with: --config FILE."
-        )
-    return cfg
 
 
 def metainfo_of(cfg: Config) -> dict[str, Any]:

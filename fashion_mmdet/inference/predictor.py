@@ -24,12 +24,12 @@ from fashion_mmdet.core.rle import encode_mask
 from fashion_mmdet.core.trained import find_trained
 from fashion_mmdet.visualization.drawing import draw_prediction, palette_of
 
+from .configs import read_config
 from .models import (
     checked_device,
     inner_dataset,
     load_model,
     metainfo_of,
-    read_config,
 )
 from .photos import read_photo
 

@@ -31,7 +31,8 @@ def saved(run: Path, tmp_path: Path, classes: tuple[str, ...], without: str = "-
 
 def loaded(run: Path, checkpoint: Path) -> Any:
     from fashion_mmdet.core.ontology import CLASSES
-    from fashion_mmdet.inference.models import load_model, read_config
+    from fashion_mmdet.inference.configs import read_config
+    from fashion_mmdet.inference.models import load_model
 
     return load_model(read_config(run / "mask_rcnn_r18_demo.py"), checkpoint, CLASSES, "cpu")
 
