@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def main(argv: Sequence[str]) -> int:
         following = "fashion analyze or compare"
         if args.split == "val" and args.point is None:
             evidence = Path(runner.work_dir) / "evidence_val.npz"
-            following = f"fashion tune {Path(args.checkpoint).parent} --evidence {evidence}"
+            run = Path(args.checkpoint).parent
+            following = shlex.join(["fashion", "tune", str(run), "--evidence", str(evidence)])
         print(f"record and evidence are in {runner.work_dir}; next: {following}.")
     return 0
 
